@@ -1,0 +1,67 @@
+"""Whether a stored run may be claimed now: one rule for every store, asked inside the claim's transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import attrs
+
+from loom_core.contracts.stores import ENDED, Owner, RunRecord, SignalRecord
+from loom_core.errors import LoomError, RunBusy
+from loom_core.runtime.owners import boot_clock, lease_expired, provably_dead
+
+
+class NothingToDo(LoomError):
+    """The run has ended or waits for something that has not come; ``record`` says which. Never reaches a user."""
+
+    code = "nothing_to_do"
+
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(f"run `{record.run_id}` is {record.status}")
+        self.record = record
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """Decides on a claim. ``retry_failed`` admits a failed run, ``decide`` one that waits for a person's decision."""
+
+    retry_failed: bool = False
+    decide: bool = False
+    wall: Callable[[], float] = time.time
+    boot: Callable[[], float | None] = boot_clock
+
+    def __call__(self, record: RunRecord, signal: SignalRecord | None) -> None:
+        """Return if the run may be claimed; raise ``RunBusy`` or ``NothingToDo`` if not."""
+        if record.status in ENDED:
+            if record.status == "failed" and self.retry_failed:
+                return
+            raise NothingToDo(record)
+        if record.status == "running":
+            self._owner_is_gone(record)
+        elif record.status == "waiting" and not self.decide and not is_due(record, signal):
+            raise NothingToDo(record)
+
+    def _owner_is_gone(self, record: RunRecord) -> None:
+        if is_orphaned(record, wall_s=self.wall(), boot_s=self.boot()):
+            return
+        raise RunBusy(
+            record.run_id,
+            str(record.owner),
+            hint=f"wait for it or stop that process; what it does: loom-runner explain --run-id {record.run_id}",
+        )
+
+
+def is_due(record: RunRecord, signal: SignalRecord | None) -> bool:
+    """Return True if what a waiting run waits for has come. A doubt is never due by itself."""
+    if record.reason is not None and record.reason.startswith("doubt:"):
+        return False
+    return signal is not None
+
+
+def is_orphaned(record: RunRecord, *, wall_s: float, boot_s: float | None) -> bool:
+    """Return True if a running run's owner is dead, or silent for longer than its lease."""
+    owner: Owner | None = record.owner
+    if owner is None:
+        return True
+    return provably_dead(owner) or lease_expired(record.lease, owner, wall_s=wall_s, boot_s=boot_s)

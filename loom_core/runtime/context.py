@@ -1,0 +1,250 @@
+"""What a step is given: the managed calls, and the facts that stay the same when the step is executed again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import attrs
+
+from loom_core.contracts.models import Message, ModelAnswer, ToolSpec
+from loom_core.contracts.stores import CallRecord
+from loom_core.errors import ManagedCallOutsideBranch, ValueNotEncodable
+from loom_core.runtime.branches import Scope, current_scope, gather
+from loom_core.runtime.outcomes import Parked
+
+if TYPE_CHECKING:
+    from loom_core.runtime.active import ActiveRun
+    from loom_core.runtime.journal import StepJournal
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Signal:
+    """The signal that woke the step. ``payload`` is JSON data."""
+
+    name: str
+    payload: Any
+
+
+class RunContext:
+    """A step's view of its run. Valid until the step returns; used afterwards it raises.
+
+    Managed calls (``call_tool``, ``call_model``) are journaled: executed again, the step gets their recorded results.
+    They may be made from the step's own task and from the branches of ``gather``.
+    """
+
+    __slots__ = (
+        "_attempt_index",
+        "_calls",
+        "_closed",
+        "_events",
+        "_facts",
+        "_journal",
+        "_root",
+        "_run",
+        "_step_index",
+        "_unwritten",
+        "parked",
+        "started_at",
+    )
+
+    def __init__(
+        self,
+        run: ActiveRun,
+        step_index: int,
+        attempt_index: int,
+        calls: tuple[CallRecord, ...] = (),
+        previous: RunContext | None = None,
+    ) -> None:
+        self._run = run
+        self._step_index = step_index
+        self._attempt_index = attempt_index
+        self._calls = calls
+        self._closed = False
+        self._events: list[Any] | None = None
+        self._facts: dict[str, Any] | None = None if previous is None else previous._facts
+        self._unwritten: dict[str, Any] | None = None if previous is None else previous._unwritten
+        self._journal: StepJournal | None = None
+        self._root: Scope | None = None
+        self.parked: Parked | None = None
+        self.started_at: float | None = None
+        if calls or previous is not None:
+            self.started_at = run.services.wall()
+            self._restore_facts()
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.run_id
+
+    @property
+    def step_index(self) -> int:
+        """The number of this step, from 0."""
+        return self._step_index
+
+    @property
+    def attempt_index(self) -> int:
+        """The number of this attempt, from 0; stable when an attempt is continued after a crash."""
+        return self._attempt_index
+
+    @property
+    def input_hash(self) -> str:
+        """32 hex digits that depend on nothing but the state this step started with."""
+        from loom_core.values import digest
+
+        return digest(self._run.input_text).hex()
+
+    @property
+    def idempotency_key(self) -> str:
+        """A key for this step, the same for every attempt of it, unique over runs."""
+        return f"{self._run.run_id}/{self._step_index}"
+
+    @property
+    def signal(self) -> Signal | None:
+        """The signal that this step was woken by, None if it was not woken by one."""
+        record = self._run.signal
+        return None if record is None else Signal(name=record.name, payload=json.loads(record.payload))
+
+    async def call_tool(self, name: str, /, *args: Any, idempotency_key: str | None = None, **kwargs: Any) -> Any:
+        """Call a tool and return its result; the recorded one if this call was made before.
+
+        ``idempotency_key`` is a key of your own, unique in the run: every call with it is the same call, whatever the
+        step. Raises ``ToolFailed`` with what the tool raised (recorded, too), ``ToolNotFound`` and
+        ``ToolArgumentsInvalid`` before anything happens, and ``ReplayMismatch`` if the recorded call was another one.
+        A ``once`` call whose end nobody knows leaves the step; the run then waits for a person.
+        """
+        scope = self._scope(idempotency_key, "idempotency_key")
+        return await self._open_journal().call_tool(scope, name, args, kwargs, idempotency_key)
+
+    async def call_model(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        schema: Mapping[str, object] | None = None,
+        key: str | None = None,
+    ) -> ModelAnswer:
+        """Ask a model (``PREFIX:NAME``) and return its whole answer; a recorded answer is never requested again.
+
+        The events are told to the runner's observer as they arrive. Raises ``ModelNotFound`` and ``ModelFailed``.
+        """
+        scope = self._scope(key, "key")
+        return await self._open_journal().call_model(scope, model, tuple(messages), tuple(tools), schema, key)
+
+    async def gather(
+        self,
+        *coros: Coroutine[Any, Any, T],
+        limit: int | None = None,
+        on_error: Literal["fail", "collect"] = "fail",
+    ) -> list[T | BaseException]:
+        """Run coroutines concurrently, at most ``limit`` at once, and return their results in order.
+
+        Each is a branch with keys of its own, so that managed calls in it find their records again. ``fail`` starts no
+        further branch after the first error, lets those under way finish (a cancelled call would be in doubt), and
+        raises that error; ``collect`` puts exceptions in the place of results.
+        """
+        return await gather(self, self._scope(None, None), coros, limit=limit, on_error=on_error)
+
+    def now(self) -> dt.datetime:
+        """Return the time (UTC); the same when the step is executed again after a managed call."""
+        text = self._fact(lambda: dt.datetime.fromtimestamp(self._run.services.wall(), dt.UTC).isoformat())
+        return dt.datetime.fromisoformat(text)
+
+    def random(self) -> float:
+        """Return a number in [0, 1); the same when the step is executed again after a managed call."""
+        return float(self._fact(self._run.services.random))
+
+    def uuid4(self) -> uuid.UUID:
+        """Return a random UUID; the same when the step is executed again after a managed call."""
+        return uuid.UUID(self._fact(lambda: str(self._run.services.uuid4())))
+
+    def emit(self, event: Any) -> None:
+        """Write a JSON value into the run's history with this step's checkpoint; lost if the step is not committed."""
+        self._check_open()
+        try:
+            json.dumps(event, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueNotEncodable("event", str(error)) from error
+        if self._events is None:
+            self._events = []
+        self._events.append(event)
+
+    # -- for the runtime ------------------------------------------------------------------------------------------
+
+    def notes(self) -> str | None:
+        """Return what is written with the checkpoint: facts that no intent has carried yet, and events."""
+        if self._events is None and not self._unwritten:
+            return None
+        found = {"facts": self._unwritten, "events": self._events}
+        return json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
+
+    def take_facts(self) -> str | None:
+        """Return the facts that the next intent carries, and forget that they are unwritten."""
+        if not self._unwritten:
+            return None
+        text = json.dumps(self._unwritten, separators=(",", ":"))
+        self._unwritten = None
+        return text
+
+    def all_calls(self) -> tuple[CallRecord, ...]:
+        """Return the calls that a further attempt of this step starts with."""
+        return self._calls if self._journal is None else self._journal.records()
+
+    def close(self) -> None:
+        """End the context: whoever kept it can make no further call under a finished step's keys."""
+        self._closed = True
+
+    def _scope(self, key: str | None, parameter: str | None) -> Scope:
+        self._check_open()
+        if self.parked is not None:
+            raise self.parked
+        return current_scope(self, key, parameter)
+
+    @property
+    def root(self) -> Scope:
+        """The scope of the step's own task."""
+        if self._root is None:
+            self._root = Scope(context=self, path="", task=self._run.task)
+        return self._root
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ManagedCallOutsideBranch(
+                f"step {self._step_index} of run `{self.run_id}` has ended; its context cannot be used any more",
+                hint="await everything a step starts before it returns; ctx.gather does",
+            )
+
+    def _open_journal(self) -> StepJournal:
+        if self._journal is None:
+            from loom_core.runtime.journal import StepJournal
+
+            if self.started_at is None:
+                self.started_at = self._run.services.wall()
+            self._journal = StepJournal(self, self._run, self._calls)
+        return self._journal
+
+    def _fact(self, draw: Any) -> Any:
+        self._check_open()
+        scope = current_scope(self, None, None)
+        name = scope.next_fact()
+        if self._facts is None:
+            self._facts = {}
+        if name not in self._facts:
+            self._facts[name] = draw()
+            if self._unwritten is None:
+                self._unwritten = {}
+            self._unwritten[name] = self._facts[name]
+        return self._facts[name]
+
+    def _restore_facts(self) -> None:
+        for call in self._calls:
+            if call.facts is not None:
+                if self._facts is None:
+                    self._facts = {}
+                self._facts.update(json.loads(call.facts))

@@ -1,0 +1,52 @@
+"""What a step returns, and the signal by which it is left in its middle."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import attrs
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Continue(Generic[S]):
+    """Go on with ``state`` in the next step.
+
+    A plain slotted class: one is made at every step, and this costs half of what a frozen record does.
+    """
+
+    __slots__ = ("state",)
+
+    def __init__(self, state: S) -> None:
+        self.state = state
+
+    def __repr__(self) -> str:
+        return f"Continue({self.state!r})"
+
+
+@attrs.frozen
+class Complete(Generic[R]):
+    """End the run with ``result``."""
+
+    result: R = None  # type: ignore[assignment]
+
+
+@attrs.frozen
+class Wait(Generic[S]):
+    """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``."""
+
+    state: S
+    signal: str = attrs.field(kw_only=True, validator=[attrs.validators.instance_of(str), attrs.validators.min_len(1)])
+
+
+class Parked(BaseException):
+    """Leaves a step whose run has to wait in the step's middle; the step is executed again later.
+
+    Derived from ``BaseException`` so that a step's ``except Exception`` cannot turn "a person must decide" into a
+    failure. Caught in one place, ``ActiveRun.perform``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

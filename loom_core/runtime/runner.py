@@ -1,0 +1,490 @@
+"""``AgentRunner``: starts, resumes and resolves durable runs of one agent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import attrs
+
+from loom_core.contracts.retries import RetryPolicy
+from loom_core.contracts.stores import (
+    AttemptRecord,
+    CallEnd,
+    CallRecord,
+    ClaimedRun,
+    ErrorRecord,
+    NewRun,
+    RunRecord,
+    RunStatus,
+    Settlement,
+    SignalRecord,
+    Store,
+)
+from loom_core.contracts.tools import Tool
+from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
+from loom_core.runtime.active import ActiveRun, Left, LeftByParking, Slice
+from loom_core.runtime.admission import Admission, NothingToDo
+from loom_core.runtime.agent import Agent, Step, state_type_of
+from loom_core.runtime.driver import driver
+from loom_core.runtime.keeper import LeaseKeeper
+from loom_core.runtime.owners import this_owner
+from loom_core.runtime.reader import RunReader
+from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
+from loom_core.runtime.run_ids import check_run_id
+from loom_core.runtime.services import Observer, Services, no_observer
+from loom_core.runtime.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from loom_core.runtime.assembly import Runtime
+    from loom_core.runtime.explain import RunExplanation
+    from loom_core.tools import ToolRegistry
+    from loom_core.values import Codec
+
+LEASE_S = 30.0
+Durability = Literal["standard", "strict"]
+
+
+class AgentRunner:
+    """Runs one agent durably. Belongs to the event loop that it is first used in; close it, or use ``async with``.
+
+    Give an ``agent``, or its parts (``step``, ``tools``, ``retry_policy``, …). ``store`` is a ``Store``, a path or a
+    URL; a
+    store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data and
+    back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of plugins;
+    without one the
+    default configuration is used when something of it is needed. ``durability`` ``strict`` syncs every step to disk.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store | str | os.PathLike[str],
+        step: Step | None = None,
+        agent: Agent | None = None,
+        name: str | None = None,
+        state_type: Any = None,
+        result_type: Any = None,
+        tools: ToolRegistry | Iterable[Tool] | None = None,
+        retry_policy: RetryPolicy | None = None,
+        encode_state: Callable[[Any], Any] | None = None,
+        decode_state: Callable[[Any], Any] | None = None,
+        encode_result: Callable[[Any], Any] | None = None,
+        decode_result: Callable[[Any], Any] | None = None,
+        runtime: Runtime | None = None,
+        observer: Observer = no_observer,
+        durability: Durability = "standard",
+        lease_s: float = LEASE_S,
+        services: Services | None = None,
+    ) -> None:
+        self.agent = _agent_of(agent, step, name, state_type, result_type, retry_policy)
+        self._checks_name = agent is not None or name is not None
+        self._state_codec = _codec(self.agent, encode_state, decode_state)
+        self._result_codec = _result_codec(self.agent, encode_result, decode_result)
+        self._tools = _tools_by_name((*self.agent.tools, *_tools_of(tools)))
+        self._store_given = store
+        self._opened: dict[str, Store] = {}
+        self._runtime = runtime
+        self._own_runtime = runtime is None
+        self._observer = observer
+        self._strict = durability == "strict"
+        self._lease_s = lease_s
+        self._keeper = LeaseKeeper(lease_s)
+        self._owner = this_owner()
+        self._stop = StopRequest()
+        self._services = services or Services()
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        *,
+        run_id: str,
+        initial_state: Any = None,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+    ) -> RunResult:
+        """Create a run and drive it until it ends, waits, or the slice is used up.
+
+        ``initial_state`` None means the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
+        before anything is stored; a step's own exception after its failure is recorded.
+        """
+        check_run_id(run_id)
+        _check_slice(max_steps, max_seconds)
+        state = self.agent.first_state() if initial_state is None else initial_state
+        encoded = self._state_codec.encode(state)
+        store = self._store("create")
+        new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=encoded)
+        try:
+            claimed = await store.create_run(new, self._owner, self._lease_s)
+        except RunExists as error:
+            error.hint = error.hint or (
+                f"go on with it: loom-runner resume --run-id {run_id}; look: loom-runner explain --run-id {run_id}"
+            )
+            raise
+        return await self._drive(store, claimed, state, max_steps, max_seconds)
+
+    async def resume(
+        self,
+        *,
+        run_id: str,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+        retry_failed: bool = False,
+    ) -> RunResult:
+        """Go on with a run from its last committed step.
+
+        Returns at once, with the status that is stored, if the run has ended or what it waits for has not come.
+        Raises ``RunNotFound``, ``RunBusy`` (a live owner has it), ``ValueNotDecodable`` (nothing changed) and, like
+        ``start``, a step's own exception.
+        """
+        _check_slice(max_steps, max_seconds)
+        store = self._store("write")
+        record = await store.get_run(run_id)
+        self._check_agent(record)
+        # Before the claim, so that a state that no longer fits leaves the run as it was.
+        self._state_codec.decode(await store.get_state(run_id))
+        try:
+            claimed = await store.claim(
+                run_id, self._owner, self._lease_s, Admission(retry_failed=retry_failed, wall=self._services.wall)
+            )
+        except NothingToDo as stop:
+            return await self._stored_result(store, stop.record)
+        return await self._drive(store, claimed, self._state_codec.decode(claimed.state), max_steps, max_seconds)
+
+    async def find_completed(self, run_id: str, initial_state: Any = None) -> RunResult | None:
+        """Return the result of a completed run of this agent with this very input; None if there is no such run."""
+        store = self._store("read")
+        record = await store.get_run(run_id)
+        state = self.agent.first_state() if initial_state is None else initial_state
+        same = record.agent.name == self.agent.name and record.input_digest == self._state_codec.encode(state).digest
+        return await self._stored_result(store, record) if same and record.status == "completed" else None
+
+    async def send_signal(self, run_id: str, name: str, payload: Any = None) -> SignalRecord:
+        """Put a signal with a JSON payload into the run's inbox; it is on disk when this returns."""
+        from loom_core.values import encode_json
+
+        return await self._store("write").send_signal(run_id, name, encode_json(payload, f"signal `{name}`"))
+
+    def configure(
+        self,
+        *,
+        reference: str | None = None,
+        runtime: Runtime | None = None,
+        observer: Observer | None = None,
+        durability: Durability | None = None,
+    ) -> None:
+        """Change what a command line decides, before the first run; None leaves a setting as it is."""
+        if reference is not None:
+            self.agent = attrs.evolve(self.agent, reference=reference)
+        if runtime is not None and self._runtime is None:
+            self._runtime, self._own_runtime = runtime, False
+        if observer is not None:
+            self._observer = observer
+        if durability is not None:
+            self._strict = durability == "strict"
+
+    def request_stop(self) -> None:
+        """Stop after the step under way and leave the run paused; callable from a signal handler."""
+        self._stop.request()
+
+    async def aclose(self) -> None:
+        """Close what this runner opened itself."""
+        opened, self._opened = list(self._opened.values()), {}
+        if self._own_runtime and self._runtime is not None:
+            # Closes the stores that it opened, too.
+            await self._runtime.aclose()
+            return
+        for store in opened:
+            await store.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    async def get_run(self, run_id: str) -> RunRecord:
+        """Return the run's own row."""
+        return await self._reader().get_run(run_id)
+
+    async def list_runs(
+        self, *, limit: int = 50, offset: int = 0, status: RunStatus | None = None
+    ) -> Sequence[RunRecord]:
+        """Return runs of any agent, the newest first."""
+        return await self._reader().list_runs(limit=limit, offset=offset, status=status)
+
+    async def get_history(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[RunStep]:
+        """Return committed steps with their states, the initial state first."""
+        return await self._reader().get_history(run_id, limit=limit, offset=offset)
+
+    async def get_attempts(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[AttemptRecord]:
+        """Return failed attempts."""
+        return await self._reader().get_attempts(run_id, limit=limit, offset=offset)
+
+    async def get_tool_calls(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[CallRecord]:
+        """Return managed calls, models included, in order."""
+        return await self._reader().get_tool_calls(run_id, limit=limit, offset=offset)
+
+    async def get_stats(self, run_id: str) -> RunStats:
+        """Return totals of the run."""
+        return await self._reader().get_stats(run_id)
+
+    async def verify_run(self, run_id: str) -> RunVerification:
+        """Check what is stored of the run against itself."""
+        return await self._reader().verify_run(run_id)
+
+    async def explain_run(self, run_id: str) -> RunExplanation:
+        """Return what happened, in order, and what resuming would do."""
+        return await self._reader().explain_run(run_id)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _reader(self) -> RunReader:
+        return RunReader(self._opened.get("create") or self._opened.get("write") or self._store("read"))
+
+    async def _drive(
+        self, store: Store, claimed: ClaimedRun, state: Any, max_steps: int | None, max_seconds: float | None
+    ) -> RunResult:
+        first = claimed.record.step_index
+        run = ActiveRun(
+            claimed=claimed,
+            step=self.agent.step,
+            store=store,
+            services=self._bound_services(),
+            state_codec=self._state_codec,
+            result_codec=self._result_codec,
+            retry_policy=self._policy(),
+            stop=self._stop,
+            bounds=Slice(
+                last_step=None if max_steps is None else first + max_steps - 1,
+                until_s=None if max_seconds is None else time.monotonic() + max_seconds,
+            ),
+            strict=self._strict,
+        )
+        self._keeper.watch(claimed.writer)
+        try:
+            left = await driver()(run, state, first)
+        except LeftByParking as parked:
+            left = parked.left
+        except BaseException as error:
+            await _abandon(run, error)
+            raise
+        finally:
+            self._keeper.unwatch(claimed.writer)
+        return _result_of(claimed.record.run_id, left)
+
+    def _bound_services(self) -> Services:
+        """Bind tools, models and classifiers once per drive, so that no plugin is asked while the run is under way."""
+        return attrs.evolve(
+            self._services,
+            tool=self._find_tool,
+            model=self._find_model,
+            classify=self._services.classify if self._runtime is None else self._runtime.classify,
+            observe=self._observer,
+        )
+
+    def _find_tool(self, name: str) -> Tool:
+        tool = self._tools.get(name)
+        if tool is not None:
+            return tool
+        try:
+            return self._loaded_runtime().tool(name)
+        except ToolNotFound as error:
+            raise ToolNotFound(name, tuple(sorted({*self._tools, *error.known}))) from error
+
+    def _find_model(self, name: str) -> Any:
+        return self._loaded_runtime().model(name)
+
+    def _policy(self) -> RetryPolicy:
+        if self.agent.retry_policy is not None:
+            return self.agent.retry_policy
+        return RetryPolicy() if self._runtime is None else self._runtime.retry_policy()
+
+    def _loaded_runtime(self) -> Runtime:
+        if self._runtime is None:
+            from loom_core.config import load_config
+            from loom_core.runtime.assembly import Runtime
+
+            self._runtime = Runtime.open(load_config(flags={}, environ=os.environ))
+        return self._runtime
+
+    def _store(self, mode: Literal["read", "write", "create"]) -> Store:
+        """Return the store, opened for at least ``mode``; a runner keeps one writing and one reading connection."""
+        given = self._store_given
+        if not isinstance(given, (str, os.PathLike)):
+            return given
+        usable = {"read": ("create", "write", "read"), "write": ("create", "write"), "create": ("create", "write")}
+        for opened in usable[mode]:
+            if opened in self._opened:
+                return self._opened[opened]
+        location = given if isinstance(given, str) else str(Path(given))
+        self._opened[mode] = self._loaded_runtime().open_store(location, mode)
+        return self._opened[mode]
+
+    def _check_agent(self, record: RunRecord) -> None:
+        if self._checks_name and record.agent.name != self.agent.name:
+            raise BadInput(
+                f"run `{record.run_id}` belongs to agent `{record.agent.name}`, not to `{self.agent.name}`",
+                hint=f"resume it with its own agent: {record.agent.reference or record.agent.name}",
+            )
+
+    async def _stored_result(self, store: Store, record: RunRecord) -> RunResult:
+        state = self._state_codec.decode(await store.get_state(record.run_id))
+        return RunResult(
+            run_id=record.run_id,
+            status=record.status,
+            step_index=record.step_index,
+            state=state,
+            result=None if record.result is None else self._result_codec.decode(record.result),
+            reason=record.reason,
+            error=record.error,
+        )
+
+
+async def resolve_call(
+    store: Store,
+    run_id: str,
+    call_id: str,
+    *,
+    result: str | None = None,
+    retry: bool = False,
+    fail: str | None = None,
+    by: str,
+) -> CallRecord:
+    """Decide a call in doubt for a person: it ended with ``result`` (JSON text), may be made again, or failed.
+
+    Claims the run first, so that nobody works on it meanwhile, and leaves it queued. Needs no agent. Raises
+    ``BadInput`` (nothing changed) if the run has no such call in doubt, and ``RunBusy`` if somebody works on it.
+    """
+    call = await _call_in_doubt(store, run_id, call_id)
+    try:
+        claimed = await store.claim(run_id, this_owner(), LEASE_S, Admission(decide=True))
+    except NothingToDo as stop:
+        raise BadInput(f"run `{run_id}` is {stop.record.status}; its calls cannot be decided any more") from stop
+    end = CallEnd(
+        step_index=call.step_index,
+        key=call.key,
+        try_index=call.try_index,
+        status="done" if result is not None else "failed",
+        result=result,
+        error=None if result is not None else _decision_error(by, retry=retry, fail=fail),
+        not_started=retry,
+        decided_by=by,
+    )
+    await claimed.writer.end_call(end)
+    step_index = claimed.record.step_index
+    await claimed.writer.settle(Settlement(step_index=step_index, status="queued", reason="resolved"))
+    return attrs.evolve(call, status=end.status, result=result, error=end.error, decided_by=by)
+
+
+async def _call_in_doubt(store: Store, run_id: str, call_id: str) -> CallRecord:
+    record = await store.get_run(run_id)
+    doubtful = [*await store.get_calls(run_id, status="unknown", newest=True)]
+    if record.status == "running":
+        # Of an owner that may be gone; the claim decides whether it is.
+        doubtful += await store.get_calls(run_id, status="started", newest=True)
+    for call in doubtful:
+        if call.call_id == call_id:
+            return call
+    names = ", ".join(c.call_id for c in doubtful)
+    raise BadInput(
+        f"run `{run_id}` has no call `{call_id}` in doubt",
+        hint=f"calls in doubt: {names}" if names else f"see what happened: loom-runner explain --run-id {run_id}",
+    )
+
+
+def _decision_error(by: str, *, retry: bool, fail: str | None) -> ErrorRecord:
+    if retry:
+        return ErrorRecord(
+            type="NotDone", message=f"{by} decided: it did not happen, make it again", category="transient"
+        )
+    return ErrorRecord(type="DecidedFailed", message=fail or f"{by} decided: it failed", category="business")
+
+
+async def _abandon(run: ActiveRun, error: BaseException) -> None:
+    """Release the lease if the run is still ours; what is being raised says more than a failure to do so."""
+    try:
+        await run.abandon()
+    except LoomError as second:
+        error.add_note(f"the run's lease could not be released: {second}")
+
+
+def _result_of(run_id: str, left: Left) -> RunResult:
+    return RunResult(
+        run_id=run_id,
+        status=left.status,
+        step_index=left.step_index,
+        state=left.state,
+        result=left.result,
+        reason=left.reason,
+        error=left.error,
+    )
+
+
+def _agent_of(
+    agent: Agent | None,
+    step: Step | None,
+    name: str | None,
+    state_type: Any,
+    result_type: Any,
+    policy: RetryPolicy | None,
+) -> Agent:
+    if (agent is None) == (step is None):
+        raise LoomError("give AgentRunner either agent= or step=")
+    made = agent or Agent(name=name or getattr(step, "__qualname__", "agent"), step=step)  # type: ignore[arg-type]
+    changes = {"name": name, "state_type": state_type, "result_type": result_type, "retry_policy": policy}
+    return attrs.evolve(made, **{field: value for field, value in changes.items() if value is not None})
+
+
+def _codec(agent: Agent, encode: Callable[[Any], Any] | None, decode: Callable[[Any], Any] | None) -> Codec:
+    from loom_core.values import codec_for, codec_with
+
+    if encode is not None or decode is not None:
+        return codec_with(encode or _same, decode or _same)
+    return codec_for(state_type_of(agent.step) if agent.state_type is None else agent.state_type, what="state")
+
+
+def _result_codec(agent: Agent, encode: Callable[[Any], Any] | None, decode: Callable[[Any], Any] | None) -> Codec:
+    from loom_core.values import codec_for, codec_with
+
+    if encode is not None or decode is not None:
+        return codec_with(encode or _same, decode or _same)
+    return codec_for(object if agent.result_type is None else agent.result_type, what="result")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _tools_of(tools: ToolRegistry | Iterable[Tool] | None) -> tuple[Tool, ...]:
+    if tools is None:
+        return ()
+    names = getattr(tools, "names", None)
+    if names is None:
+        return tuple(tools)  # type: ignore[arg-type]
+    return tuple(tools.get(name) for name in names())  # type: ignore[union-attr]
+
+
+def _tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
+    found: dict[str, Tool] = {}
+    for each in tools:
+        if each.name in found:
+            raise LoomError(f"two tools are named `{each.name}`", hint="rename one: @tool(name=…)")
+        found[each.name] = each
+    return found
+
+
+def _check_slice(max_steps: int | None, max_seconds: float | None) -> None:
+    if max_steps is not None and max_steps < 1:
+        raise BadInput(f"max_steps is {max_steps}; at least one step is needed")
+    if max_seconds is not None and not max_seconds > 0:
+        raise BadInput(f"max_seconds is {max_seconds}; it has to be more than 0")

@@ -1,0 +1,136 @@
+"""Ways to die: a SQLite VFS that kills its process at one chosen write, and children forked to be killed.
+
+Children are forked from a process that has imported everything and opened no database, so that one death costs some
+ten milliseconds instead of an interpreter's start. SIGKILL comes from inside (`os.kill` in the VFS, before or after the write
+reaches the file) or from outside (a timer of the parent's).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import attrs
+
+
+@attrs.define
+class Writes:
+    """Counts what the process writes to database files; dies at number ``die_at`` (from 1), 0 never."""
+
+    die_at: int = 0
+    after: bool = False
+    seen: int = 0
+
+    def about_to(self) -> bool:
+        """Count one write; return True if the process is to die after it."""
+        self.seen += 1
+        if self.seen != self.die_at:
+            return False
+        if not self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+
+class CrashingVFS(apsw.VFS):
+    """The system's VFS, made the default of this process, with ``Writes`` in between."""
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+        super().__init__("crashing", "unix", makedefault=True)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+        return _CrashingFile(name, flags, self._writes)
+
+
+class _CrashingFile(apsw.VFSFile):
+    def __init__(self, name: Any, flags: list[int], writes: Writes) -> None:
+        self._writes = writes
+        super().__init__("unix", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        die = self._writes.about_to()
+        super().xWrite(data, offset)
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        die = self._writes.about_to()
+        super().xSync(flags)
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@attrs.frozen
+class Ending:
+    """How a forked child ended: ``signal`` if it was killed, else what its function returned, or what it raised."""
+
+    signal: int | None
+    value: Any = None
+    raised: str | None = None
+    seconds: float = 0.0
+
+
+def in_child(
+    work: Callable[[], Any],
+    report: Path,
+    *,
+    kill_after_s: float | None = None,
+    kill_with: int = signal.SIGKILL,
+    patience_s: float = 90.0,
+) -> Ending:
+    """Fork, do ``work`` there (its result must be JSON), and return how the child ended; it is always reaped."""
+    report.unlink(missing_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _be_child(work, report)
+    status = _wait(pid, started, kill_after_s, kill_with, patience_s)
+    seconds = time.monotonic() - started
+    if os.WIFSIGNALED(status):
+        return Ending(os.WTERMSIG(status), seconds=seconds)
+    written = json.loads(report.read_text()) if report.exists() else {"raised": "the child left no report"}
+    return Ending(None, written.get("value"), written.get("raised"), seconds)
+
+
+def _be_child(work: Callable[[], Any], report: Path) -> None:
+    try:
+        with open(os.devnull, "w") as devnull:
+            os.dup2(devnull.fileno(), 1)
+            os.dup2(devnull.fileno(), 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            answer = {"value": work()}
+        except BaseException:
+            answer = {"raised": traceback.format_exc()}
+        temporary = report.with_suffix(".part")
+        temporary.write_text(json.dumps(answer))
+        temporary.rename(report)
+    finally:
+        os._exit(0)
+
+
+def _wait(pid: int, started: float, kill_after_s: float | None, kill_with: int, patience_s: float) -> int:
+    killed = False
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return status
+        age = time.monotonic() - started
+        if kill_after_s is not None and not killed and age >= kill_after_s:
+            os.kill(pid, kill_with)
+            killed = True
+        if age > patience_s:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"a child did not end within {patience_s} s")
+        time.sleep(0.0005)
