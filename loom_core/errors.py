@@ -10,6 +10,7 @@
     │   ├── ValueNotEncodable            a state, argument or result that JSON cannot hold faithfully; names the path
     │   ├── ValueNotDecodable            stored bytes that no longer fit the type; names the path
     │   ├── ToolNotFound, ToolArgumentsInvalid
+    │   ├── ToolDefinitionError (TypeError)  (in ``loom_core.tools``) a function that cannot be a tool as it is written
     │   ├── ModelNotFound
     │   └── TailCallError                (in ``loom_core.tailcalls``) a recursion that cannot become a loop
     ├── PluginError                  a plugin that is broken, missing, disabled or clashes; exit status 3

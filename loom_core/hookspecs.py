@@ -107,7 +107,7 @@ class RetryEntry(Entry):
 
 @attrs.frozen(kw_only=True)
 class CommandEntry(Entry):
-    """A click command under ``loom``; ``target`` is ``module:attribute`` and is imported only when the command is run."""
+    """A click command under ``loom``; ``target`` is ``module:attribute``, imported only when the command is run."""
 
     target: str
 

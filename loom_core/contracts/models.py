@@ -145,6 +145,13 @@ class ModelInfo:
     size_bytes: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class ModelCapabilities:
+    """What is known of one model without asking it. ``context_tokens`` is what a request and its answer may take."""
+
+    context_tokens: int | None = None
+
+
 class PullProgress(Protocol):
     """Called as bytes arrive; ``total`` is None while it is unknown."""
 
@@ -162,6 +169,13 @@ class ModelBackend(Protocol):
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Ask; an async generator that is safe to close early, which cancels the generation."""
+
+    async def capabilities(self, model: str) -> ModelCapabilities:
+        """Return what is known of a model, generating nothing; asked before a run is begun with it.
+
+        Raises ``ModelNotFound`` if the model certainly is not there, and ``ModelFailed`` if a server that has to be
+        asked cannot be reached. Returning promises nothing: some servers answer under any name.
+        """
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models there are; raises ``ModelFailed`` when the server cannot be reached."""

@@ -7,6 +7,8 @@ commit; everything else (journal, retries, slices) is reached only when it is ne
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -93,14 +95,15 @@ class ActiveRun:
         self._result_codec = result_codec
         self._policy = retry_policy
         self._stop = stop
-        self._bounds = bounds
+        self._last_step = sys.maxsize if bounds.last_step is None else bounds.last_step
+        self._until_s = math.inf if bounds.until_s is None else bounds.until_s
         self._strict = strict
         self._commit = claimed.writer.commit
         self._monotonic = monotonic
         self._left = False
         self._step_index = claimed.record.step_index
         self._beside: set[asyncio.Task[None]] = set()
-        self._yield_at = monotonic() + YIELD_EVERY_S
+        self._pause_at = monotonic() + YIELD_EVERY_S
 
     async def perform(self, state: Any, step_index: int) -> Any:
         """Execute a step until an attempt succeeds, and commit it.
@@ -127,11 +130,8 @@ class ActiveRun:
         self._step_index = step_index + 1
         self.signal = None
         now = self._monotonic()
-        if now > self._yield_at:
-            await asyncio.sleep(0)
-            self._yield_at = self._monotonic() + YIELD_EVERY_S
-        if self._stop.requested or self._bounds_reached(step_index, now):
-            return await self._pause(step_index + 1, outcome.state)
+        if now >= self._pause_at or step_index >= self._last_step or self._stop.requested:
+            return await self._between_steps(step_index, outcome)
         return outcome
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -164,11 +164,11 @@ class ActiveRun:
         while True:
             if previous is not None:
                 if self._stop.requested:
-                    return await self._pause(step_index, None)
+                    return await self._pause(step_index, self._decode(self._input_text), "interrupt")
                 calls = previous.all_calls()
             # A failed attempt may have changed the state object, and an attempt must not see what another one did.
             fresh = self._decode(self._input_text) if previous is not None else state
-            context = RunContext(self, step_index, self._attempt_index, calls, previous)
+            context = RunContext.again(self, step_index, self._attempt_index, calls, previous)
             try:
                 outcome = await self._step(fresh, context)
                 if outcome.__class__ is not Continue or context.parked is not None:
@@ -185,9 +185,21 @@ class ActiveRun:
             self._input_text = encoded.text
             self._step_index = step_index + 1
             self.signal = None
-            if self._stop.requested or self._bounds_reached(step_index, self._monotonic()):
-                return await self._pause(step_index + 1, outcome.state)
-            return outcome
+            return await self._between_steps(step_index, outcome)
+
+    async def _between_steps(self, step_index: int, outcome: Continue[Any]) -> Any:
+        """Let others have the event loop for a turn, and end the slice if it is used up or a stop was requested."""
+        await asyncio.sleep(0)
+        now = self._monotonic()
+        self._pause_at = min(now + YIELD_EVERY_S, self._until_s)
+        reason = None
+        if self._stop.requested:
+            reason = "interrupt"
+        elif step_index >= self._last_step:
+            reason = "slice:steps"
+        elif now >= self._until_s:
+            reason = "slice:seconds"
+        return outcome if reason is None else await self._pause(step_index + 1, outcome.state, reason)
 
     async def _conclude(self, outcome: Any, context: RunContext) -> Left:
         """Commit an outcome that does not simply go on."""
@@ -294,24 +306,9 @@ class ActiveRun:
             )
         )
 
-    def _bounds_reached(self, step_index: int, now: float) -> bool:
-        bounds = self._bounds
-        return (bounds.last_step is not None and step_index >= bounds.last_step) or (
-            bounds.until_s is not None and now >= bounds.until_s
-        )
-
-    async def _pause(self, step_index: int, state: Any) -> Left:
-        reason = "interrupt"
-        if not self._stop.requested:
-            by_steps = self._bounds.last_step is not None and step_index > self._bounds.last_step
-            reason = "slice:steps" if by_steps else "slice:seconds"
+    async def _pause(self, step_index: int, state: Any, reason: str) -> Left:
         await self._leave(Settlement(step_index=step_index, status="paused", reason=reason))
-        return Left(
-            status="paused",
-            step_index=step_index,
-            state=self._decode(self._input_text) if state is None else state,
-            reason=reason,
-        )
+        return Left(status="paused", step_index=step_index, state=state, reason=reason)
 
 
 class LeftByParking(Exception):

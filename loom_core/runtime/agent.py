@@ -32,7 +32,9 @@ class Agent:
     ``@tool``; they win over tools of the same name from plugins. ``reference`` is filled in by the loader.
     """
 
-    name: str = attrs.field(validator=[attrs.validators.instance_of(str), attrs.validators.min_len(1)])
+    name: str = attrs.field(
+        validator=attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+    )
     step: Step = attrs.field()
     initial_state: Any = None
     state_type: Any = None

@@ -38,44 +38,39 @@ class RunContext:
     They may be made from the step's own task and from the branches of ``gather``.
     """
 
-    __slots__ = (
-        "_attempt_index",
-        "_calls",
-        "_closed",
-        "_events",
-        "_facts",
-        "_journal",
-        "_root",
-        "_run",
-        "_step_index",
-        "_unwritten",
-        "parked",
-        "started_at",
-    )
+    # Defaults on the class: one context is made at every step, and most steps need nothing but these four fields.
+    parked: Parked | None = None
+    started_at: float | None = None
+    _closed = False
+    _events: list[Any] | None = None
+    _facts: dict[str, Any] | None = None
+    _unwritten: dict[str, Any] | None = None
+    _journal: StepJournal | None = None
+    _root: Scope | None = None
+    _calls: tuple[CallRecord, ...] = ()
 
-    def __init__(
-        self,
-        run: ActiveRun,
-        step_index: int,
-        attempt_index: int,
-        calls: tuple[CallRecord, ...] = (),
-        previous: RunContext | None = None,
-    ) -> None:
+    def __init__(self, run: ActiveRun, step_index: int, attempt_index: int) -> None:
         self._run = run
         self._step_index = step_index
         self._attempt_index = attempt_index
-        self._calls = calls
-        self._closed = False
-        self._events: list[Any] | None = None
-        self._facts: dict[str, Any] | None = None if previous is None else previous._facts
-        self._unwritten: dict[str, Any] | None = None if previous is None else previous._unwritten
-        self._journal: StepJournal | None = None
-        self._root: Scope | None = None
-        self.parked: Parked | None = None
-        self.started_at: float | None = None
-        if calls or previous is not None:
-            self.started_at = run.services.wall()
-            self._restore_facts()
+
+    @classmethod
+    def again(
+        cls,
+        run: ActiveRun,
+        step_index: int,
+        attempt_index: int,
+        calls: tuple[CallRecord, ...],
+        previous: RunContext | None,
+    ) -> RunContext:
+        """Return the context of a step that has calls already, or a failed attempt (``previous``) in this process."""
+        context = cls(run, step_index, attempt_index)
+        context._calls = calls
+        context.started_at = run.services.wall()
+        if previous is not None:
+            context._facts, context._unwritten = previous._facts, previous._unwritten
+        context._restore_facts()
+        return context
 
     @property
     def run_id(self) -> str:

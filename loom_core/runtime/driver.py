@@ -23,7 +23,8 @@ async def drive(run: ActiveRun, state: Any, step_index: int) -> Left:
     outcome = await run.perform(state, step_index)
     if outcome.__class__ is Continue:
         return await drive(run, outcome.state, step_index + 1)
-    return outcome
+    left: Left = outcome
+    return left
 
 
 @functools.cache

@@ -272,7 +272,9 @@ class StepJournal:
         except Exception as error:
             failure = self._run.services.classify(error)
             written = to_record(error, failure.category)
-            status: Literal["unknown", "failed"] = "unknown" if failure.category is ErrorCategory.TRANSIENT else "failed"
+            status: Literal["unknown", "failed"] = (
+                "unknown" if failure.category is ErrorCategory.TRANSIENT else "failed"
+            )
             await self._end(record, CallEnd(**place_of(record), status=status, error=written))
             if isinstance(error, (CategorisedError, ModelNotFound)):
                 raise

@@ -37,7 +37,9 @@ class Wait(Generic[S]):
     """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``."""
 
     state: S
-    signal: str = attrs.field(kw_only=True, validator=[attrs.validators.instance_of(str), attrs.validators.min_len(1)])
+    signal: str = attrs.field(
+        kw_only=True, validator=attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+    )
 
 
 class Parked(BaseException):

@@ -164,6 +164,10 @@ class AgentRunner:
         same = record.agent.name == self.agent.name and record.input_digest == self._state_codec.encode(state).digest
         return await self._stored_result(store, record) if same and record.status == "completed" else None
 
+    def read_state(self, text: str) -> Any:
+        """Return the state that a JSON text stands for; raises ``ValueNotDecodable``, which names the path."""
+        return self._state_codec.decode(text)
+
     async def send_signal(self, run_id: str, name: str, payload: Any = None) -> SignalRecord:
         """Put a signal with a JSON payload into the run's inbox; it is on disk when this returns."""
         from loom_core.values import encode_json

@@ -1,7 +1,8 @@
 """Ways to die: a SQLite VFS that kills its process at one chosen write, and children forked to be killed.
 
 Children are forked from a process that has imported everything and opened no database, so that one death costs some
-ten milliseconds instead of an interpreter's start. SIGKILL comes from inside (`os.kill` in the VFS, before or after the write
+ten milliseconds instead of an interpreter's start. SIGKILL comes from inside (`os.kill` in the VFS, before or after
+the write
 reaches the file) or from outside (a timer of the parent's).
 """
 
@@ -40,13 +41,15 @@ class Writes:
 
 
 class CrashingVFS(apsw.VFS):
-    """The system's VFS, made the default of this process, with ``Writes`` in between."""
+    """The system's VFS, made the default of this process for as long as it is kept, with ``Writes`` in between."""
+
+    registered = True
 
     def __init__(self, writes: Writes) -> None:
         self._writes = writes
         super().__init__("crashing", "unix", makedefault=True)
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
         return _CrashingFile(name, flags, self._writes)
 
 
@@ -55,13 +58,13 @@ class _CrashingFile(apsw.VFSFile):
         self._writes = writes
         super().__init__("unix", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         die = self._writes.about_to()
         super().xWrite(data, offset)
         if die:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         die = self._writes.about_to()
         super().xSync(flags)
         if die:

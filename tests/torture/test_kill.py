@@ -17,14 +17,16 @@ pytestmark = [pytest.mark.torture, pytest.mark.timeout(1500)]
 
 def start_and_die(db: Path, ledger: Path, die_at: int, *, after: bool) -> int:
     writes = Writes(die_at=die_at, after=after)
-    CrashingVFS(writes)
+    vfs = CrashingVFS(writes)
     ledger_agent.start(db, ledger)
+    assert vfs.registered
     return writes.seen
 
 
 def resume_and_die(db: Path, ledger: Path, die_at: int) -> None:
-    CrashingVFS(Writes(die_at=die_at))
+    vfs = CrashingVFS(Writes(die_at=die_at))
     ledger_agent.resume(db, ledger)
+    assert vfs.registered
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def test_killed_at_any_write_a_run_is_resumed_without_a_step_or_an_effect_twice(
             deaths += ending.signal == signal.SIGKILL
             doubts += bring_to_end(db, ledger, report).doubts
             judge(db, ledger)
+    assert total > 30 * 5, "the writes of 30 steps were not seen"
     assert deaths == 2 * len(points), "a kill point was not reached, so nothing was tested there"
     print(f"killed at {deaths} points of {total} writes; {doubts} runs waited for a person")
 
@@ -62,9 +65,10 @@ def test_killed_again_and_again_while_resuming_a_run_still_comes_to_its_end(plac
     rng = random.Random(7)
     for round_ in range(40 if whole_torture else 4):
         db, ledger, report = place / f"{round_}.sqlite", place / f"{round_}.ledger", place / "report"
-        in_child(lambda d=db, f=ledger: start_and_die(d, f, rng.randint(40, 90), after=False), report)
-        for _ in range(8):
-            in_child(lambda d=db, f=ledger, p=rng.randint(3, 60): resume_and_die(d, f, p), report)
+        first = rng.randint(40, 90)
+        in_child(lambda d=db, f=ledger, p=first: start_and_die(d, f, p, after=False), report)
+        for point in rng.choices(range(3, 60), k=8):
+            in_child(lambda d=db, f=ledger, p=point: resume_and_die(d, f, p), report)
         bring_to_end(db, ledger, report)
         judge(db, ledger)
 

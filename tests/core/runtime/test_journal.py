@@ -109,11 +109,13 @@ def test_a_once_call_that_failed_for_certain_is_not_made_again_but_its_error_is(
 
 
 @pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError, BrokenPipeError, EOFError])
-def test_a_lost_connection_of_a_once_call_is_doubt_and_waits_for_a_person(tmp_path: Path, error: type[Exception]) -> None:
+def test_a_lost_connection_of_a_once_call_is_doubt_and_waits_for_a_person(
+    tmp_path: Path, error: type[Exception]
+) -> None:
     bank = Bank()
 
     @tool(effect="once")
-    async def pay() -> None:
+    async def pay() -> str:
         """Pay."""
         bank.paid.append(1)
         raise error("lost")
@@ -295,7 +297,7 @@ def test_a_key_of_the_users_is_one_call_over_steps_and_is_checked(tmp_path: Path
         got = await ctx.call_tool("pay", amount=7, idempotency_key="invoice-1")
         if state == 0:
             return Continue(1)
-        with pytest.raises(ReplayMismatch, match="idempotency key|was `pay`"):
+        with pytest.raises(ReplayMismatch, match="was `pay`"):
             await ctx.call_tool("pay", amount=8, idempotency_key="invoice-1")
         return Complete(got)
 
@@ -370,6 +372,7 @@ def test_a_failed_branch_lets_the_others_finish_and_starts_no_more(tmp_path: Pat
     async def step(state: int, ctx: Any) -> Any:
         async def branch(i: int) -> int:
             if i == 0:
+                await asyncio.sleep(0)
                 raise LookupError("zero")
             await asyncio.sleep(0.01)
             finished.append(i)

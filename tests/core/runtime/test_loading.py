@@ -40,7 +40,9 @@ def test_an_agent_file_imports_its_neighbours(tmp_path: Path) -> None:
     assert load_agent(str(tmp_path / "a.py")).first_state() == 3
 
 
-def test_the_reference_of_a_file_finds_it_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_of_a_file_finds_it_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.py").write_text(AGENT.format(name="x", imports=""))
     monkeypatch.chdir(tmp_path)
     loaded = load_agent("a.py:agent")
@@ -56,7 +58,10 @@ def test_the_reference_of_a_file_finds_it_again_from_another_folder(tmp_path: Pa
         ("import sys\nsys.exit(3)\n", "raised SystemExit: 3"),
         ("x = 1\n", "offers no agent"),
         ("agent = 7\n", "offers no agent"),
-        ("from loom_core import Agent\ndef step(s, c): ...\nagent = Agent(name='x', step=step)\n", "not an async function"),
+        (
+            "from loom_core import Agent\ndef step(s, c): ...\nagent = Agent(name='x', step=step)\n",
+            "not an async function",
+        ),
         ("import no_such_module_anywhere\n", "ModuleNotFoundError"),
     ],
 )

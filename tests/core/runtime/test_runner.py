@@ -9,7 +9,17 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, LeaseLost, RunBusy, RunExists, RunNotFound, StepExecutionError, Wait
+from loom_core import (
+    AgentRunner,
+    Complete,
+    Continue,
+    LeaseLost,
+    RunBusy,
+    RunExists,
+    RunNotFound,
+    StepExecutionError,
+    Wait,
+)
 from loom_core.errors import BadInput, StoreUnusable, ValueNotDecodable, ValueNotEncodable
 from tests.core.runtime.support import AT_ONCE, play, runner
 
@@ -36,7 +46,12 @@ def test_a_slice_pauses_and_resume_goes_on_where_it_ended(tmp_path: Path) -> Non
     async def main() -> None:
         async with runner(tmp_path, count_to_five) as r:
             first = await r.start(run_id="a", initial_state=Counter(0), max_steps=2)
-            assert (first.status, first.reason, first.step_index, first.state) == ("paused", "slice:steps", 2, Counter(2))
+            assert (first.status, first.reason, first.step_index, first.state) == (
+                "paused",
+                "slice:steps",
+                2,
+                Counter(2),
+            )
             second = await r.resume(run_id="a", max_steps=1)
             assert (second.status, second.step_index) == ("paused", 3)
             assert (await r.resume(run_id="a")).result == 5
@@ -381,9 +396,7 @@ def test_encoders_given_by_hand_are_used(tmp_path: Path) -> None:
     async def main() -> None:
         codec = {"encode_state": lambda p: [p.x], "decode_state": lambda d: Point(*d)}
         results = {"encode_result": lambda p: p.x, "decode_result": Point}
-        async with AgentRunner(
-            step=step, store=tmp_path / "r.sqlite", retry_policy=AT_ONCE, **codec, **results
-        ) as r:
+        async with AgentRunner(step=step, store=tmp_path / "r.sqlite", retry_policy=AT_ONCE, **codec, **results) as r:
             assert (await r.start(run_id="a", initial_state=Point(0), max_steps=1)).state.x == 1
             assert (await r.resume(run_id="a")).result.x == 2
             assert [s.state for s in await r.get_history("a")][:2] == [[0], [1]]

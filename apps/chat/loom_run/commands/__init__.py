@@ -1,0 +1,1 @@
+"""The commands of `loom-run`, one module each, imported only when run."""

@@ -1,0 +1,1 @@
+"""`loom`: plugins, configuration, models, tools."""

@@ -1,0 +1,1 @@
+"""Validating one plugin alone, in a process of its own."""

@@ -1,0 +1,82 @@
+"""`loom config show`."""
+
+from __future__ import annotations
+
+import click
+from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
+from loom_cli.invocation import model_option
+
+from loom_app.plugin_settings import PluginSetting, plugin_settings
+from loom_core.errors import ConfigError
+
+# The value that a command uses where nothing says otherwise.
+_CORE_DEFAULTS: dict[str, object] = {"db": "runs.sqlite", "model": None, "disable_plugins": []}
+
+
+@click.command(
+    "show",
+    epilog=examples("loom config show", "loom config show --origin --json"),
+)
+@click.option("--origin", is_flag=True, help="Show where each value comes from, and the defaults too.")
+@db_option
+@model_option
+@common_options
+@pass_invocation
+def show_command(invocation: Invocation, origin: bool) -> None:
+    """Show the settings in force, secrets masked, and check those of every plugin.
+
+    A flag wins over the environment, that over --config FILE, and that over the user's file.
+    """
+    out = invocation.output
+    settings = _core(invocation) + _of_plugins(invocation)
+    faults = _faults(invocation)
+    if faults:
+        raise ConfigError(faults, hint="the settings of a plugin: loom plugins show NAME")
+    unknown = invocation.config.unknown_plugins(info.name for info in invocation.registry.plugins)
+    shown = [setting for setting in settings if origin or setting.origin != "default"]
+    if out.as_json:
+        facts = [setting.facts() for setting in settings]
+        out.document("loom.config.show/1", {"settings": facts, "warnings": list(unknown)})
+        return
+    if origin:
+        out.table(["SETTING", "VALUE", "ORIGIN"], [[s.path, s.text, s.origin] for s in shown])
+    elif shown:
+        out.fields([(setting.path, setting.text) for setting in shown])
+    else:
+        out.note("nothing is set; the defaults: loom config show --origin")
+    for sentence in unknown:
+        out.warning(sentence)
+
+
+def _core(invocation: Invocation) -> list[PluginSetting]:
+    given = {item.path: item for item in invocation.config.items()}
+    settings = []
+    for name, default in _CORE_DEFAULTS.items():
+        item = given.get(name)
+        value, origin = (item.shown, item.origin) if item else (default, "default")
+        settings.append(PluginSetting(path=name, type="", shown=value, origin=origin))
+    return settings
+
+
+def _of_plugins(invocation: Invocation) -> list[PluginSetting]:
+    """Return the settings of plugins: of the loaded ones with their defaults, of others what was given."""
+    config = invocation.config
+    loaded = [setting for info in invocation.registry.plugins for setting in plugin_settings(info, config)]
+    paths = {setting.path for setting in loaded}
+    others = [
+        PluginSetting(path=item.path, type="", shown=item.shown, origin=item.origin)
+        for item in config.items()
+        if item.path.startswith("plugins.") and item.path not in paths
+    ]
+    return sorted([*loaded, *others], key=lambda setting: setting.path)
+
+
+def _faults(invocation: Invocation) -> tuple[str, ...]:
+    faults: list[str] = []
+    for info in invocation.registry.plugins:
+        if info.config is not None:
+            try:
+                invocation.config.plugin(info.name, info.config)
+            except ConfigError as error:
+                faults.extend(error.faults)
+    return tuple(faults)

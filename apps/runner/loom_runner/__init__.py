@@ -1,0 +1,1 @@
+"""`loom-runner`: run, resume and explain agents."""

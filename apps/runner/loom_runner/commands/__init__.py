@@ -1,0 +1,1 @@
+"""The commands of `loom-runner`, one module each, imported when they are run."""

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def run_id_option(function: F) -> F:
+    """Add ``--run-id``, which has to be given."""
+    return click.option("--run-id", required=True, metavar="ID", help="The run.")(function)
+
+
+def reading_agent(function: F) -> F:
+    """Add the AGENT that reading commands accept and never load."""
+    return click.argument("agent", required=False, metavar="[AGENT]")(function)
+
+
+def page_options(limit: int) -> Callable[[F], F]:
+    """Add ``--limit`` and ``--offset``."""
+
+    def add(function: F) -> F:
+        offset = click.option(
+            "--offset", type=click.IntRange(0), default=0, show_default=True, help="How many to leave out first."
+        )
+        count = click.option(
+            "--limit", type=click.IntRange(1), default=limit, show_default=True, help="How many at most."
+        )
+        return count(offset(function))
+
+    return add
+
+
+def slice_options(function: F) -> F:
+    """Add the limits of this invocation and the durability."""
+    steps = click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Pause after N steps.")
+    seconds = click.option(
+        "--max-seconds",
+        type=click.FloatRange(0, min_open=True),
+        metavar="S",
+        help="Pause after the step in which S seconds are over.",
+    )
+    durability = click.option(
+        "--durability",
+        type=click.Choice(["standard", "strict"]),
+        help="What is on disk before the run goes on: results and outcomes, or every step.  [default: standard]",
+    )
+    return steps(seconds(durability(function)))

@@ -1,0 +1,141 @@
+"""Where a run stands, in plain words, and which of its calls are in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
+from loom_core.runtime.admission import is_orphaned
+from loom_core.runtime.explain.failure import failure_of
+from loom_core.runtime.explain.reading import Material
+from loom_core.runtime.explain.text import arguments, date_time, short
+from loom_core.runtime.owners import provably_dead
+
+CHAT_AGENT = "loom-run chat"
+OVER = frozenset({"completed", "cancelled"})
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """``status`` is the stored one, or ``orphaned``; ``words`` says it as a sentence would; ``since`` is Unix time."""
+
+    status: str
+    words: str
+    since: float
+    signal_has_come: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class InDoubt:
+    """A ``once`` call that may or may not have happened. ``open`` if the run still depends on it."""
+
+    call_id: str
+    name: str
+    effect: Effect
+    step_index: int
+    at: float
+    arguments: str
+    why: str
+    idempotency_key: str | None
+    late_result: str | None
+    open: bool
+
+
+def standing_of(
+    record: RunRecord, signals: Sequence[SignalRecord] = (), *, wall_s: float, boot_s: float | None
+) -> Standing:
+    """Say where the run stands at this moment; ``signals`` tells whether the one it waits for has come."""
+    if record.status == "running":
+        return _running(record, wall_s=wall_s, boot_s=boot_s)
+    since = record.updated_at if record.ended_at is None else record.ended_at
+    if record.status == "waiting":
+        come = _has_come(record, signals)
+        return Standing(status="waiting", words=_waiting(record, come=come), since=since, signal_has_come=come)
+    words = {"queued": _queued, "paused": _paused, "failed": _failed}.get(record.status, _plain)(record)
+    return Standing(status=record.status, words=words, since=since)
+
+
+def in_doubt(material: Material, standing: Standing) -> tuple[InDoubt, ...]:
+    """Return the ``once`` calls of which nobody knows whether they happened, in their order."""
+    return tuple(_doubt(material.record, call) for call in material.doubtful if is_doubtful(call, standing.status))
+
+
+def is_doubtful(call: CallRecord, status: str) -> bool:
+    """Return True for a ``once`` call without a known end; one of a living owner is merely under way."""
+    return call.effect == "once" and (call.status == "unknown" or (call.status == "started" and status != "running"))
+
+
+def _doubt(record: RunRecord, call: CallRecord) -> InDoubt:
+    error = failure_of(call.error)
+    return InDoubt(
+        call_id=call.call_id,
+        name=call.name,
+        effect=call.effect,
+        step_index=call.step_index,
+        at=call.started_at,
+        arguments=arguments(call.arguments),
+        why="it started, and no end is recorded" if error is None else f"it started, and ended in {error}",
+        idempotency_key=call.idempotency_key,
+        late_result=short(call.late_result),
+        open=call.step_index >= record.step_index and record.status not in OVER,
+    )
+
+
+def _running(record: RunRecord, *, wall_s: float, boot_s: float | None) -> Standing:
+    owner = record.owner
+    if not is_orphaned(record, wall_s=wall_s, boot_s=boot_s):
+        words = f"{owner} works on step {record.step_index}"
+        return Standing(status="running", words=words, since=record.updated_at)
+    if owner is None:
+        why = "it is marked as running, and no process holds it"
+    elif provably_dead(owner):
+        why = f"its owner, {owner}, is dead"
+    else:
+        why = f"its owner, {owner}, has been silent for longer than its lease"
+    return Standing(
+        status="orphaned", words=f"{why}; it was working on step {record.step_index}", since=record.updated_at
+    )
+
+
+def _waiting(record: RunRecord, *, come: bool) -> str:
+    kind, _, name = (record.reason or "").partition(":")
+    if kind == "doubt":
+        return f"for a person to decide call {name}, which may or may not have happened"
+    if kind == "signal":
+        if record.agent.name == CHAT_AGENT and name == "message":
+            return "your turn" if not come else "for its owner: your message has come"
+        return f"for the signal `{name}`" + (", which has come" if come else "")
+    if record.wake_at is not None:
+        return f"until {date_time(record.wake_at)}"
+    return f"for {record.reason or 'a reason that is not stored'}"
+
+
+def _has_come(record: RunRecord, signals: Sequence[SignalRecord]) -> bool:
+    doubt = (record.reason or "").startswith("doubt:")
+    return not doubt and any(s.consumed_by is None and s.name == record.wake_signal for s in signals)
+
+
+def _queued(record: RunRecord) -> str:
+    if record.reason == "resolved":
+        return "a call in doubt was decided; nobody has resumed the run since"
+    return "nobody works on it"
+
+
+def _paused(record: RunRecord) -> str:
+    words = {
+        "slice:steps": "its slice (--max-steps) was used up",
+        "slice:seconds": "its slice (--max-seconds) was used up",
+        "interrupt": "it was interrupted (Ctrl-C, a stop request, or a cancelled task)",
+    }
+    return words.get(record.reason or "", record.reason or "no reason is stored")
+
+
+def _failed(record: RunRecord) -> str:
+    failure = failure_of(record.error)
+    return f"at step {record.step_index}: {failure or 'no error is stored'}"
+
+
+def _plain(record: RunRecord) -> str:
+    return f"after {record.step_index} steps" if record.status == "completed" else ""

@@ -1,0 +1,65 @@
+"""A run of the memory store: the one mutable record, and what can be asked of it."""
+
+from __future__ import annotations
+
+import threading
+
+import attrs
+
+from loom_core.contracts.stores import (
+    AttemptRecord,
+    CallRecord,
+    ClaimRecord,
+    RunRecord,
+    SignalRecord,
+    StepRecord,
+    call_id,
+)
+from loom_core.errors import BadInput
+
+
+@attrs.define(kw_only=True)
+class MemoryRun:
+    """Everything of one run. ``messages`` has those of each call, at the call's position."""
+
+    record: RunRecord
+    steps: list[StepRecord]
+    attempts: list[AttemptRecord] = attrs.field(factory=list)
+    calls: list[CallRecord] = attrs.field(factory=list)
+    messages: list[tuple[str, ...]] = attrs.field(factory=list)
+    claims: list[ClaimRecord] = attrs.field(factory=list)
+    signals: list[SignalRecord] = attrs.field(factory=list)
+
+    def last_state(self, step_index: int | None = None) -> str:
+        """Return the last state that there is, up to the one that step ``step_index`` starts with."""
+        steps = self.steps if step_index is None else self.steps[: step_index + 1]
+        return next(step.state for step in reversed(steps) if step.state is not None)
+
+    def pending_signal(self, name: str | None) -> SignalRecord | None:
+        """Return the earliest signal of that name which no step has consumed."""
+        pending = (s for s in self.signals if name is not None and s.name == name and s.consumed_by is None)
+        return next(pending, None)
+
+    def position_of(self, step_index: int, key: str, try_index: int) -> int:
+        """Return where a call is in ``calls``; raises ``BadInput`` if there is none."""
+        for at in reversed(range(len(self.calls))):
+            call = self.calls[at]
+            if (call.step_index, call.key, call.try_index) == (step_index, key, try_index):
+                return at
+        raise BadInput(f"run `{self.record.run_id}` has no call {call_id(step_index, key, try_index)}")
+
+    def doubt_started(self) -> int:
+        """Put the started calls of the step that comes next in doubt; return how many there were."""
+        head = self.record.step_index
+        started = [at for at, c in enumerate(self.calls) if c.status == "started" and c.step_index == head]
+        for at in started:
+            self.calls[at] = attrs.evolve(self.calls[at], status="unknown")
+        return len(started)
+
+
+@attrs.define
+class MemoryRuns:
+    """All runs, in the order of their creation; ``lock`` is held by whoever changes one, since beats have a thread."""
+
+    by_id: dict[str, MemoryRun] = attrs.field(factory=dict)
+    lock: threading.RLock = attrs.field(factory=threading.RLock)

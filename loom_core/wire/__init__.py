@@ -1,0 +1,1 @@
+"""Wire formats that more than one plugin speaks: pure translation between plain data and the contract's records."""

@@ -1,0 +1,1 @@
+"""Plugin `llm_local`: llama.cpp in process, through xllamacpp."""

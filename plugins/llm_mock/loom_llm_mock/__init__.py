@@ -1,0 +1,1 @@
+"""Plugin `llm_mock`: deterministic scripted answers, for tests and dry runs."""

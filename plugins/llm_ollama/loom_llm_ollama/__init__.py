@@ -1,0 +1,1 @@
+"""Plugin `llm_ollama`: models served by Ollama."""

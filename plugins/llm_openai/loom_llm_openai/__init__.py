@@ -1,0 +1,1 @@
+"""Plugin `llm_openai`: Chat Completions of OpenAI and compatible servers."""

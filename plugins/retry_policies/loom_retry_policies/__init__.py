@@ -1,0 +1,1 @@
+"""Plugin `retry_policies`: when a failed attempt is followed by another."""

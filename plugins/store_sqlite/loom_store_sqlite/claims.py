@@ -1,0 +1,129 @@
+"""Creating and claiming: the only two ways to a writer, each one transaction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import apsw
+
+from loom_core.contracts.stores import Admit, CallRecord, NewRun, Owner, RunRecord, SignalRecord
+from loom_core.errors import RunExists
+from loom_store_sqlite import journal, payloads, states
+from loom_store_sqlite.clocks import Clocks
+from loom_store_sqlite.fence import Fence
+from loom_store_sqlite.queries import all_rows
+from loom_store_sqlite.reader import Reader
+from loom_store_sqlite.rows import base_of, encode_owner
+
+
+class Claim(NamedTuple):
+    """What a claim found and made; a writer is made of it once it is committed."""
+
+    fence: Fence
+    record: RunRecord
+    state: states.Restored
+    calls: list[tuple[int, CallRecord]]
+    signal: SignalRecord | None
+
+
+def create(
+    connection: apsw.Connection,
+    new: NewRun,
+    first: tuple[int, bytes],
+    owner: Owner,
+    lease_s: float,
+    clocks: Clocks,
+    name: str,
+) -> Claim:
+    """Create a run with epoch 1; ``first`` is its state as history keeps it. Raises ``RunExists``."""
+    taken = all_rows(
+        connection, "SELECT h.status FROM runs r JOIN heads h ON h.run_no = r.run_no WHERE r.run_id = ?", (new.run_id,)
+    )
+    if taken:
+        raise RunExists(
+            new.run_id,
+            taken[0][0],
+            hint=f"go on with it: loom-runner resume --run-id {new.run_id}; or choose another id",
+        )
+    now = clocks.wall()
+    agent = new.agent
+    connection.execute(
+        "INSERT INTO runs(run_id, agent_name, agent_version, agent_reference, code_hash, schema_hash, input_digest,"
+        " created_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            new.run_id,
+            agent.name,
+            agent.version,
+            agent.reference,
+            agent.code_hash,
+            agent.schema_hash,
+            new.state.digest,
+            now,
+        ),
+    )
+    run_no = connection.last_insert_rowid()
+    fence = Fence(run_id=new.run_id, run_no=run_no, epoch=1, lease_s=lease_s, clocks=clocks)
+    lease = fence.lease()
+    connection.execute(
+        "INSERT INTO heads(run_no, status, step_index, attempt_index, epoch, lease_wall_s, lease_boot_s, updated_at,"
+        " calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out)"
+        " VALUES(?, 'running', 0, 0, 1, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0)",
+        (run_no, lease.wall_s, lease.boot_s, now),
+    )
+    connection.execute(
+        "INSERT INTO steps(id, outcome, attempt_index, epoch, at, digest, form, body) VALUES(?, 0, 0, 1, ?, ?, ?, ?)",
+        (fence.base + 1, now, new.state.digest, *first),
+    )
+    _record_claim(connection, fence, owner, now, 0, "new")
+    record = Reader(connection, name).run_numbered(run_no)
+    return Claim(fence, record, states.Restored(new.state.text, 0), [], None)
+
+
+def claim(
+    connection: apsw.Connection,
+    run_id: str,
+    owner: Owner,
+    lease_s: float,
+    admit: Admit,
+    clocks: Clocks,
+    name: str,
+) -> Claim:
+    """Claim a run if ``admit`` agrees: the epoch rises, and calls that somebody left ``started`` are in doubt."""
+    reader = Reader(connection, name)
+    run_no = reader.run_no(run_id)
+    found = reader.run_numbered(run_no)
+    signal = None if found.wake_signal is None else reader.pending_signal(run_no, found.wake_signal)
+    admit(found, signal)
+    fence = Fence(run_id=run_id, run_no=run_no, epoch=found.epoch + 1, lease_s=lease_s, clocks=clocks)
+    doubts = journal.doubt_started(connection, run_no, found.step_index)
+    lease = fence.lease()
+    now = clocks.wall()
+    connection.execute(
+        "UPDATE heads SET status = 'running', reason = NULL, epoch = ?, lease_wall_s = ?, lease_boot_s = ?,"
+        " updated_at = ?, ended_at = NULL, result = NULL, error = NULL, unknown_calls = unknown_calls + ?"
+        " WHERE run_no = ?",
+        (fence.epoch, lease.wall_s, lease.boot_s, now, doubts, run_no),
+    )
+    _record_claim(connection, fence, owner, now, found.step_index, found.status)
+    return Claim(
+        fence,
+        reader.run_numbered(run_no),
+        states.at(connection, run_no, found.step_index),
+        journal.of_step(connection, run_no, found.step_index),
+        signal,
+    )
+
+
+def _record_claim(
+    connection: apsw.Connection, fence: Fence, owner: Owner, now: float, step_index: int, found: str
+) -> None:
+    connection.execute(
+        "INSERT INTO claims(id, owner, at, step_index, found) VALUES(?, ?, ?, ?, ?)",
+        (
+            base_of(fence.run_no) + fence.epoch,
+            payloads.put(connection, payloads.prepare(encode_owner(owner))),
+            now,
+            step_index,
+            found,
+        ),
+    )

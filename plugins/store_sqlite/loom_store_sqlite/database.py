@@ -1,0 +1,92 @@
+"""The connection that writes: transactions that are whole or nothing, synced as asked, patient with a locked file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import apsw
+
+from loom_core.errors import LoomError, StoreUnusable
+from loom_store_sqlite.busy import LIMIT_S, patiently
+from loom_store_sqlite.faults import as_loom_error
+from loom_store_sqlite.files import DatabaseFile
+from loom_store_sqlite.guard import FileGuard
+
+T = TypeVar("T")
+
+
+class Database:
+    """Owns the writing connection of a store. Belongs to one event loop, and to the process that opened it.
+
+    ``execute`` is the kept cursor of the hot path; ``full`` says whether commits are synced at the moment.
+    """
+
+    __slots__ = ("_guard", "_pid", "connection", "execute", "full", "limit_s", "name")
+
+    def __init__(self, connection: apsw.Connection, file: DatabaseFile, limit_s: float = LIMIT_S) -> None:
+        self.connection = connection
+        self.execute = connection.cursor().execute
+        self.full = False
+        self.limit_s = limit_s
+        self.name = file.name
+        self._guard = FileGuard(file)
+        self._pid = os.getpid()
+
+    async def write(self, work: Callable[[apsw.Connection], T], *, sync: bool = True) -> T:
+        """Run ``work`` in a transaction that is on disk when this returns, unless ``sync`` is False.
+
+        What ``work`` raises rolls it back. ``work`` is called again after a lock of somebody else's, so it changes
+        nothing but the database.
+        """
+        return await patiently(lambda: self._transact(work, sync=sync), self.name, self.limit_s)
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` in one read transaction."""
+        return await patiently(lambda: self._transact(work, sync=None), self.name, self.limit_s)
+
+    def set_sync(self, full: bool) -> None:
+        """Let commits be synced from now on, or not; outside a transaction only."""
+        self.execute("PRAGMA synchronous = FULL" if full else "PRAGMA synchronous = NORMAL")
+        self.full = full
+
+    def error(self, error: apsw.Error) -> LoomError:
+        """Return what to raise from ``error``."""
+        return as_loom_error(error, self.name)
+
+    def close(self) -> None:
+        """Close the connection; may be called again. The last one of all processes folds the log into the file."""
+        if os.getpid() == self._pid:
+            self.connection.close()
+
+    def _transact(self, work: Callable[[apsw.Connection], T], *, sync: bool | None) -> T:
+        self._check_process()
+        connection = self.connection
+        if sync is not None:
+            self._hold_files()
+            if sync is not self.full:
+                self.set_sync(sync)
+        connection.execute("BEGIN" if sync is None else "BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            # A failed COMMIT, a full disk or an I/O error may have rolled back already.
+            if not connection.getautocommit():
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _hold_files(self) -> None:
+        try:
+            self._guard.hold()
+        except StoreUnusable:
+            # Closing must not fold this log into a file that others have written since.
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            raise
+
+    def _check_process(self) -> None:
+        # SQLite's locks do not survive a fork; a connection used on both sides of one destroys the file.
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"{self.name} was opened by the parent of this process; open it again here")

@@ -1,0 +1,24 @@
+"""The inbox of a run: messages that anybody may append, which its owner reads."""
+
+from __future__ import annotations
+
+import apsw
+
+from loom_core.contracts.stores import SignalRecord
+from loom_store_sqlite import payloads
+from loom_store_sqlite.payloads import Prepared
+from loom_store_sqlite.queries import all_rows, one_row
+from loom_store_sqlite.rows import SEQUENCE_MASK, SIGNALS, range_of, signal_record
+
+
+def append(connection: apsw.Connection, run_no: int, name: str, payload: Prepared, now: float) -> SignalRecord:
+    """Append a signal and return it; inside a transaction."""
+    base, last = range_of(run_no)
+    newest = one_row(connection, "SELECT max(id) FROM signals WHERE id BETWEEN ? AND ?", (base, last))[0]
+    row_id = base + (newest & SEQUENCE_MASK if newest is not None else 0) + 1
+    connection.execute(
+        "INSERT INTO signals(id, name, payload, sent_at) VALUES(?, ?, ?, ?)",
+        (row_id, name, payloads.put(connection, payload), now),
+    )
+    rows = all_rows(connection, f"{SIGNALS} WHERE id = ?", (row_id,))
+    return signal_record(connection, rows[0])

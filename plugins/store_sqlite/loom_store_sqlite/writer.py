@@ -1,0 +1,250 @@
+"""The writer of one claim of one run."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import apsw
+
+from loom_core.contracts.stores import AttemptRecord, CallEnd, CallIntent, CallRecord, EncodedState, Settlement
+from loom_core.errors import LeaseLost, LoomError
+from loom_core.history import HistoryEncoder
+from loom_store_sqlite import journal, payloads, settling
+from loom_store_sqlite.beats import Beats, StoreClosed
+from loom_store_sqlite.claims import Claim
+from loom_store_sqlite.database import Database
+from loom_store_sqlite.faults import damaged, is_busy
+from loom_store_sqlite.messages import Conversation
+from loom_store_sqlite.payloads import INLINE_CHARS
+from loom_store_sqlite.rows import encode_error
+from loom_store_sqlite.schema import COMMIT_STATEMENT
+
+_FENCED: Final = apsw.SQLITE_CONSTRAINT_TRIGGER
+
+
+class SQLiteWriter:
+    """Writes a run under the fence of one claim. See ``RunWriter`` for what each method promises."""
+
+    __slots__ = (
+        "_base",
+        "_beats",
+        "_boot",
+        "_calls",
+        "_clocks",
+        "_conversation",
+        "_database",
+        "_epoch",
+        "_execute",
+        "_fence",
+        "_lease_s",
+        "_push",
+        "_renewed_s",
+        "_run_no",
+        "_signal_id",
+        "_wall",
+        "_woken",
+    )
+
+    def __init__(self, claim: Claim, database: Database, beats: Beats, encoder: HistoryEncoder) -> None:
+        fence = claim.fence
+        self._fence = fence
+        self._database = database
+        self._beats = beats
+        self._push = encoder.push
+        self._calls = {(c.step_index, c.key, c.try_index): row_id for row_id, c in claim.calls}
+        self._conversation = Conversation(fence.run_no)
+        self._signal_id = None if claim.signal is None else claim.signal.signal_id
+        self._woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
+        # Copies, because the hot path reads them at every step.
+        self._execute = database.execute
+        self._run_no, self._epoch, self._base, self._lease_s = fence.run_no, fence.epoch, fence.base, fence.lease_s
+        self._wall, self._boot = fence.clocks.wall, fence.clocks.boot
+        self._clocks = fence.clocks
+        self._renewed_s = self._clocks.steady_s()
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._fence.run_id
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the claim."""
+        return self._epoch
+
+    async def commit(
+        self,
+        step_index: int,
+        state: EncodedState,
+        attempt_index: int = 0,
+        notes: str | None = None,
+        sync: bool = False,
+    ) -> None:
+        """Record that a step ended in ``Continue(state)``: one statement, and so one transaction."""
+        if self._woken or (notes is not None and len(notes) > INLINE_CHARS):
+            await self._commit_more(step_index, state, attempt_index, notes, sync)
+            return
+        form, body = self._push(state)
+        at = self._wall()
+        boot_s = self._boot()
+        lease_s = self._lease_s
+        database = self._database
+        if sync is not database.full:
+            database.set_sync(sync)
+        try:
+            self._execute(
+                COMMIT_STATEMENT,
+                (
+                    self._run_no,
+                    self._epoch,
+                    step_index,
+                    at + lease_s,
+                    None if boot_s is None else boot_s + lease_s,
+                    self._base + step_index + 2,
+                    attempt_index,
+                    at,
+                    state[1],
+                    form,
+                    body,
+                    notes,
+                ),
+            )
+        except apsw.Error as error:
+            await self._commit_again(error, step_index, state, attempt_index, notes, sync, form, body)
+        self._renewed_s = at if boot_s is None else boot_s
+
+    async def settle(self, settlement: Settlement) -> None:
+        """End, park or pause the run and release the lease."""
+        part = None
+        if settlement.outcome is not None and settlement.state is not None:
+            part = self._push(settlement.state)
+        prepared = settling.prepare(settlement, part)
+        signal_id = self._signal_id if self._woken else None
+        try:
+            await self._database.write(lambda c: settling.settle(c, self._fence, prepared, signal_id))
+        except BaseException:
+            self._forget_history()
+            raise
+
+    async def begin_call(self, intent: CallIntent) -> None:
+        """Record the intent of a managed call."""
+        prepared = journal.prepare_intent(intent)
+        row_id, nodes = await self._write(lambda c: journal.begin(c, self._fence, prepared, self._conversation))
+        self._calls[intent.step_index, intent.key, intent.try_index] = row_id
+        if nodes:
+            self._conversation.remember(intent.messages, nodes)
+
+    async def end_call(self, end: CallEnd) -> None:
+        """Record how a managed call ended."""
+        prepared = journal.prepare_end(end)
+        row_id = self._calls.get((end.step_index, end.key, end.try_index))
+        await self._write(lambda c: journal.finish(c, self._fence, prepared, row_id))
+
+    async def fail_attempt(self, attempt: AttemptRecord) -> None:
+        """Record a failed attempt that will be followed by another one."""
+        error = payloads.prepare(encode_error(attempt.error))
+
+        def work(connection: apsw.Connection) -> None:
+            self._fence.renew(connection, "attempt_index = attempt_index + 1, failed_attempts = failed_attempts + 1")
+            settling.insert_attempt(connection, self._fence, attempt, error)
+
+        await self._write(work)
+
+    async def read_call(self, idempotency_key: str) -> CallRecord | None:
+        """Return the newest call of the run with this key of the user's."""
+        run_no = self._run_no
+        return await self._database.read(lambda c: journal.with_idempotency_key(c, run_no, idempotency_key))
+
+    def lease_age_s(self) -> float:
+        """Return the seconds since the last successful write."""
+        return self._clocks.steady_s() - self._renewed_s
+
+    def beat(self) -> bool:
+        """Renew the lease from another thread."""
+        now_s = self._clocks.steady_s()
+        try:
+            self._beats.renew(self._fence)
+        except (LeaseLost, StoreClosed):
+            return False
+        except LoomError:
+            # Not renewed, but not lost: the next beat tries again, and the run's own next write says what is wrong.
+            return True
+        self._renewed_s = now_s
+        return True
+
+    async def _write(self, work: Any) -> Any:
+        now_s = self._clocks.steady_s()
+        result = await self._database.write(work)
+        self._renewed_s = now_s
+        return result
+
+    async def _commit_again(
+        self,
+        error: apsw.Error,
+        step_index: int,
+        state: EncodedState,
+        attempt_index: int,
+        notes: str | None,
+        sync: bool,
+        form: int,
+        body: bytes,
+    ) -> None:
+        """Find out why the commit failed: raise, or commit with patience if somebody held the lock."""
+        step = settling.StepRow(step_index, "continue", attempt_index, state.digest, form, body, notes)
+        try:
+            if getattr(error, "extendedresult", None) == _FENCED:
+                raise self._fence.lost() from None
+            if isinstance(error, apsw.ConstraintError):
+                raise damaged(
+                    self._database.name, f"step {step_index} of run `{self.run_id}` is there already"
+                ) from error
+            if not is_busy(error):
+                raise self._database.error(error) from error
+            await self._insert(step, sync=sync)
+        except BaseException:
+            self._forget_history()
+            raise
+
+    async def _commit_more(
+        self,
+        step_index: int,
+        state: EncodedState,
+        attempt_index: int,
+        notes: str | None,
+        sync: bool,
+    ) -> None:
+        """Commit a step that also consumes what woke it, or that has longer notes."""
+        form, body = self._push(state)
+        step = settling.StepRow(
+            step_index, "continue", attempt_index, state.digest, form, body, payloads.prepare(notes)
+        )
+        try:
+            await self._insert(step, sync=sync)
+        except BaseException:
+            self._forget_history()
+            raise
+        self._woken = False
+
+    async def _insert(self, step: settling.StepRow, *, sync: bool) -> None:
+        woken = self._woken
+
+        def work(connection: apsw.Connection) -> None:
+            lease = self._fence.lease()
+            self._fence.guarded(
+                connection,
+                "step_index = step_index + 1, attempt_index = 0, wake_signal = NULL, wake_at = NULL,"
+                " lease_wall_s = ?, lease_boot_s = ?, updated_at = ?",
+                (lease.wall_s, lease.boot_s, self._wall()),
+                step_index=step.step_index,
+            )
+            settling.insert_step(connection, self._fence, step)
+            if woken:
+                settling.consume(connection, self._fence, self._signal_id, step.step_index)
+
+        now_s = self._clocks.steady_s()
+        await self._database.write(work, sync=sync)
+        self._renewed_s = now_s
+
+    def _forget_history(self) -> None:
+        # What was pushed is not stored, so the next state must not be a difference to it.
+        self._push = HistoryEncoder().push

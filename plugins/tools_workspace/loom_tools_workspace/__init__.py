@@ -1,0 +1,1 @@
+"""Plugin `tools_workspace`: read, list, search and test a repository, confined to it."""
