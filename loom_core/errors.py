@@ -7,6 +7,7 @@
     │   ├── ConfigError                  a configuration file, variable or flag; carries every fault found
     │   ├── AgentLoadError               an agent file or reference that does not load
     │   ├── StoreUnusable                missing, foreign, corrupt, newer or read-only database
+    │   │   └── StoreEmpty               a database that nothing was ever started in
     │   ├── ValueNotEncodable            a state, argument or result that JSON cannot hold faithfully; names the path
     │   ├── ValueNotDecodable            stored bytes that no longer fit the type; names the path
     │   ├── ToolNotFound, ToolArgumentsInvalid
@@ -111,6 +112,10 @@ class StoreUnusable(BadInput):
     """The database is missing, not ours, damaged, made by a newer Loom, or cannot be written."""
 
     code = "store_unusable"
+
+
+class StoreEmpty(StoreUnusable):
+    """The database is there, but its creation was not finished: no run was ever started in it."""
 
 
 class ValueNotEncodable(BadInput):

@@ -208,6 +208,11 @@ class CallEnd:
     decided_by: str | None = None
 
 
+def may_end(status: CallStatus, end: CallEnd) -> bool:
+    """Return True if a call of this status may be ended so: once, but what failed may be decided again by a person."""
+    return status in ("started", "unknown") or (status == "failed" and end.decided_by is not None)
+
+
 @attrs.frozen(kw_only=True)
 class CallRecord:
     """A managed call as stored; ``call_id``, unique in the run and short enough to type, is ``STEP/KEY[~TRY]``."""
@@ -361,7 +366,7 @@ class RunWriter(Protocol):
         """Record the intent of a managed call, with status ``started``."""
 
     async def end_call(self, end: CallEnd) -> None:
-        """Record how a managed call ended."""
+        """Record how a managed call ended; raises ``BadInput`` where ``may_end`` says no."""
 
     async def fail_attempt(self, attempt: AttemptRecord) -> None:
         """Record a failed attempt that will be followed by another one; raises the run's ``attempt_index`` by one."""

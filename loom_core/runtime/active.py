@@ -78,6 +78,7 @@ class ActiveRun:
         stop: StopRequest,
         bounds: Slice,
         strict: bool = False,
+        attempts_spent: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.run_id = claimed.record.run_id
@@ -94,6 +95,7 @@ class ActiveRun:
         self._decode = state_codec.decode
         self._result_codec = result_codec
         self._policy = retry_policy
+        self._attempts_spent = attempts_spent
         self._stop = stop
         self._last_step = sys.maxsize if bounds.last_step is None else bounds.last_step
         self._until_s = math.inf if bounds.until_s is None else bounds.until_s
@@ -181,7 +183,7 @@ class ActiveRun:
                 previous = context
                 continue
             context.close()
-            self._attempt_index = 0
+            self._attempt_index = self._attempts_spent = 0
             self._input_text = encoded.text
             self._step_index = step_index + 1
             self.signal = None
@@ -247,7 +249,7 @@ class ActiveRun:
         failure = self.services.classify(error)
         if isinstance(error, ValueNotEncodable):
             failure = Classification(category=ErrorCategory.VALIDATION, is_retryable=False)
-        delay_s = self._policy.delay_s(self._attempt_index, failure, self.services.random())
+        delay_s = self._policy.delay_s(self._attempt_index - self._attempts_spent, failure, self.services.random())
         await self._record_failure(error, failure, context, delay_s)
         if delay_s is None:
             raise error

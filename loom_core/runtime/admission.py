@@ -22,19 +22,27 @@ class NothingToDo(LoomError):
         self.record = record
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Admission:
-    """Decides on a claim. ``retry_failed`` admits a failed run, ``decide`` one that waits for a person's decision."""
+    """Decides on a claim. ``retry_failed`` admits a failed run, ``decide`` one that waits for a person's decision.
+
+    ``admitted_status`` says afterwards in which status the run was found.
+    """
 
     retry_failed: bool = False
     decide: bool = False
     wall: Callable[[], float] = time.time
     boot: Callable[[], float | None] = boot_clock
+    admitted_status: str | None = attrs.field(default=None, init=False)
 
     def __call__(self, record: RunRecord, signal: SignalRecord | None) -> None:
         """Return if the run may be claimed; raise ``RunBusy`` or ``NothingToDo`` if not."""
+        self._check(record, signal)
+        self.admitted_status = record.status
+
+    def _check(self, record: RunRecord, signal: SignalRecord | None) -> None:
         if record.status in ENDED:
-            if record.status == "failed" and self.retry_failed:
+            if record.status == "failed" and (self.retry_failed or self.decide):
                 return
             raise NothingToDo(record)
         if record.status == "running":

@@ -19,6 +19,8 @@ from loom_core.contracts.stores import AgentRecord
 from loom_core.contracts.tools import Tool
 from loom_core.errors import AgentLoadError
 
+_NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+
 Step = Callable[..., Awaitable[Any]]
 """``async def step(state, ctx) -> Continue | Complete | Wait``."""
 
@@ -32,9 +34,7 @@ class Agent:
     ``@tool``; they win over tools of the same name from plugins. ``reference`` is filled in by the loader.
     """
 
-    name: str = attrs.field(
-        validator=attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
-    )
+    name: str = attrs.field(validator=_NAME)
     step: Step = attrs.field()
     initial_state: Any = None
     state_type: Any = None

@@ -32,7 +32,4 @@ def driver() -> Drive:
     """Return ``drive`` as a loop."""
     from loom_core.tailcalls import tailrec
 
-    # The recursion inside the loop is found through this module's name `drive`, so the name has to become the loop.
-    looped: Drive = tailrec(drive)
-    globals()["drive"] = looped
-    return looped
+    return tailrec(drive)

@@ -10,6 +10,9 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
+_NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+
+
 class Continue(Generic[S]):
     """Go on with ``state`` in the next step.
 
@@ -37,9 +40,7 @@ class Wait(Generic[S]):
     """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``."""
 
     state: S
-    signal: str = attrs.field(
-        kw_only=True, validator=attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
-    )
+    signal: str = attrs.field(kw_only=True, validator=_NAME)
 
 
 class Parked(BaseException):

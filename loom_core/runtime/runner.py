@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from loom_core.values import Codec
 
 LEASE_S = 30.0
+OWN_STATE: Any = object()
+"""Stands for the agent's own initial state; None is a state like any other."""
 Durability = Literal["standard", "strict"]
 
 
@@ -104,18 +106,18 @@ class AgentRunner:
         self,
         *,
         run_id: str,
-        initial_state: Any = None,
+        initial_state: Any = OWN_STATE,
         max_steps: int | None = None,
         max_seconds: float | None = None,
     ) -> RunResult:
         """Create a run and drive it until it ends, waits, or the slice is used up.
 
-        ``initial_state`` None means the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
+        ``initial_state`` defaults to the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
         before anything is stored; a step's own exception after its failure is recorded.
         """
         check_run_id(run_id)
         _check_slice(max_steps, max_seconds)
-        state = self.agent.first_state() if initial_state is None else initial_state
+        state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
         encoded = self._state_codec.encode(state)
         store = self._store("create")
         new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=encoded)
@@ -148,19 +150,21 @@ class AgentRunner:
         self._check_agent(record)
         # Before the claim, so that a state that no longer fits leaves the run as it was.
         self._state_codec.decode(await store.get_state(run_id))
+        admission = Admission(retry_failed=retry_failed, wall=self._services.wall)
         try:
-            claimed = await store.claim(
-                run_id, self._owner, self._lease_s, Admission(retry_failed=retry_failed, wall=self._services.wall)
-            )
+            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
         except NothingToDo as stop:
             return await self._stored_result(store, stop.record)
-        return await self._drive(store, claimed, self._state_codec.decode(claimed.state), max_steps, max_seconds)
+        state = self._state_codec.decode(claimed.state)
+        # Whoever asks for a failed run to be tried again gets all the attempts of the policy.
+        spent = claimed.record.attempt_index if admission.admitted_status == "failed" else 0
+        return await self._drive(store, claimed, state, max_steps, max_seconds, attempts_spent=spent)
 
-    async def find_completed(self, run_id: str, initial_state: Any = None) -> RunResult | None:
+    async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
         store = self._store("read")
         record = await store.get_run(run_id)
-        state = self.agent.first_state() if initial_state is None else initial_state
+        state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
         same = record.agent.name == self.agent.name and record.input_digest == self._state_codec.encode(state).digest
         return await self._stored_result(store, record) if same and record.status == "completed" else None
 
@@ -256,7 +260,14 @@ class AgentRunner:
         return RunReader(self._opened.get("create") or self._opened.get("write") or self._store("read"))
 
     async def _drive(
-        self, store: Store, claimed: ClaimedRun, state: Any, max_steps: int | None, max_seconds: float | None
+        self,
+        store: Store,
+        claimed: ClaimedRun,
+        state: Any,
+        max_steps: int | None,
+        max_seconds: float | None,
+        *,
+        attempts_spent: int = 0,
     ) -> RunResult:
         first = claimed.record.step_index
         run = ActiveRun(
@@ -273,6 +284,7 @@ class AgentRunner:
                 until_s=None if max_seconds is None else time.monotonic() + max_seconds,
             ),
             strict=self._strict,
+            attempts_spent=attempts_spent,
         )
         self._keeper.watch(claimed.writer)
         try:
@@ -366,6 +378,8 @@ async def resolve_call(
 ) -> CallRecord:
     """Decide a call in doubt for a person: it ended with ``result`` (JSON text), may be made again, or failed.
 
+    The failed ``once`` call of a failed run may be decided as well: only a person can let it be made again.
+
     Claims the run first, so that nobody works on it meanwhile, and leaves it queued. Needs no agent. Raises
     ``BadInput`` (nothing changed) if the run has no such call in doubt, and ``RunBusy`` if somebody works on it.
     """
@@ -396,6 +410,9 @@ async def _call_in_doubt(store: Store, run_id: str, call_id: str) -> CallRecord:
     if record.status == "running":
         # Of an owner that may be gone; the claim decides whether it is.
         doubtful += await store.get_calls(run_id, status="started", newest=True)
+    if record.status == "failed":
+        failed = await store.get_calls(run_id, status="failed", newest=True)
+        doubtful += [c for c in failed if c.effect == "once" and c.step_index == record.step_index]
     for call in doubtful:
         if call.call_id == call_id:
             return call

@@ -22,6 +22,7 @@ from loom_core.contracts.stores import (
     SignalRecord,
     StepRecord,
     call_id,
+    may_end,
 )
 from loom_core.errors import BadInput, LeaseLost
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
@@ -140,7 +141,7 @@ class MemoryWriter:
             run = self._owned()
             at = run.position_of(end.step_index, end.key, end.try_index)
             before = run.calls[at]
-            if before.status not in ("started", "unknown"):
+            if not may_end(before.status, end):
                 raise BadInput(
                     f"call {call_id(end.step_index, end.key, end.try_index)} of run `{self._run_id}` has ended:"
                     f" {before.status}"
@@ -161,7 +162,7 @@ class MemoryWriter:
                 run,
                 counters=attrs.evolve(
                     counters,
-                    failed_calls=counters.failed_calls + (end.status == "failed"),
+                    failed_calls=counters.failed_calls + (end.status == "failed") - (before.status == "failed"),
                     unknown_calls=counters.unknown_calls + (end.status == "unknown") - (before.status == "unknown"),
                     tokens_in=counters.tokens_in + end.tokens_in - before.tokens_in,
                     tokens_out=counters.tokens_out + end.tokens_out - before.tokens_out,

@@ -87,6 +87,25 @@ class JournalLaws(StoreLaws):
 
         self.try_law(tmp_path, law)
 
+    def test_a_failure_can_be_decided_otherwise_only_by_somebody_who_is_named(self, tmp_path: Path) -> None:
+        async def law(store: Store) -> None:
+            writer = (await store.create_run(new_run(), OWNER, LEASE_S)).writer
+            failed = CallEnd(step_index=0, key="0", try_index=0, status="failed", error=ERROR)
+            await writer.begin_call(intent())
+            await writer.end_call(failed)
+            with raises(BadInput):
+                await writer.end_call(attrs.evolve(failed, not_started=True))
+            await writer.end_call(attrs.evolve(failed, not_started=True, decided_by="ann"))
+            assert (await store.get_run("run")).counters.failed_calls == 1
+            await writer.end_call(attrs.evolve(failed, status="done", result="1", error=None, decided_by="ann"))
+            assert (await store.get_run("run")).counters.failed_calls == 0
+            with raises(BadInput):
+                await writer.end_call(attrs.evolve(failed, decided_by="ann"))
+            call = (await store.get_calls("run"))[0]
+            assert (call.status, call.result, call.error, call.decided_by) == ("done", "1", None, "ann")
+
+        self.try_law(tmp_path, law)
+
     def test_a_claim_puts_the_calls_that_were_under_way_in_doubt_and_hands_over_those_of_its_step(
         self, tmp_path: Path
     ) -> None:

@@ -12,7 +12,7 @@ import attrs
 
 from loom_core.contracts.models import Message
 from loom_core.contracts.stores import RunRecord, Store
-from loom_core.errors import BadInput, RunNotFound, StoreUnusable, ToolNotFound
+from loom_core.errors import BadInput, RunNotFound, StoreEmpty, StoreUnusable, ToolNotFound
 from loom_core.runtime.agent import Agent
 from loom_core.runtime.assembly import Runtime
 from loom_core.runtime.results import RunResult
@@ -149,9 +149,11 @@ def checked_workspace(folder: Path) -> Path:
 
 
 def open_existing(runtime: Runtime, db: str) -> Store | None:
-    """Return the store for reading if the database is there, None if it is not."""
+    """Return the store for reading if the database is there, None if it is not, or if its creation was cut short."""
     try:
         return runtime.open_store(db, "read")
+    except StoreEmpty:
+        return None
     except StoreUnusable:
         if Path(db).exists() or "://" in db:
             raise

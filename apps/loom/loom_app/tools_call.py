@@ -17,6 +17,7 @@ from loom_cli import ExitStatus, Invocation, common_options, examples, pass_invo
 
 from loom_core.contracts.tools import Tool, ToolContext
 from loom_core.errors import BadInput, LoomError, ToolFailed
+from loom_core.tools import arguments_from_json
 
 _BY_HAND = "by-hand"
 
@@ -46,7 +47,7 @@ _BY_HAND = "by-hand"
 def call_command(invocation: Invocation, name: str, arguments: str, workspace: Path, allow_effects: bool) -> int:
     """Call a tool outside any run: nothing is journaled, so nothing protects it from happening twice."""
     out, tool = invocation.output, invocation.runtime(workspace).tool(name)
-    bound = tool.bind((), _parsed(arguments))
+    bound = tool.bind((), arguments_from_json(tool, arguments))
     if tool.effect != "read" and not allow_effects:
         raise BadInput(
             f"tool `{name}` was not called: its effect is `{tool.effect}`, it changes something",
@@ -60,18 +61,6 @@ def call_command(invocation: Invocation, name: str, arguments: str, workspace: P
     else:
         out.block(result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False))
     return ExitStatus.DONE
-
-
-def _parsed(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadInput(
-            f"--args is not JSON: {error}", hint="""write an object: --args '{"path": "README.md"}'"""
-        ) from error
-    if not isinstance(value, dict):
-        raise BadInput("--args must be a JSON object: argument names and values")
-    return value
 
 
 def _called(tool: Tool, bound: dict[str, object]) -> object:

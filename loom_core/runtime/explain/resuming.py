@@ -52,7 +52,9 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         )
     if record.status == "failed":
         again = _again(material, f"Tries step {record.step_index} again, from its start.", new_attempt=True)
-        return Resuming(what=again, commands=(make.resume("when the cause is gone", "--retry-failed"),))
+        commands = [make.resume("when the cause is gone", "--retry-failed")]
+        commands += [make.let_again(c) for c in material.calls if _is_final_failure(c, record)]
+        return Resuming(what=again, commands=tuple(commands))
     if record.status == "waiting" and not standing.signal_has_come:
         return _waiting(record, make, doubts)
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
@@ -122,6 +124,12 @@ def _fate(call: CallRecord, record: RunRecord, *, new_attempt: bool) -> str | No
     return f"{which} failed, and is {verb} again."
 
 
+def _is_final_failure(call: CallRecord, record: RunRecord) -> bool:
+    """Return True for a `once` call of the failed step that only a person can let be made again."""
+    at_head = call.step_index == record.step_index
+    return at_head and call.effect == "once" and call.status == "failed" and not call.not_started
+
+
 class _Commands:
     """Writes the commands for one run."""
 
@@ -130,6 +138,10 @@ class _Commands:
         self._place = ("--run-id", record.run_id, "--db", location)
         # A run whose agent was made in code has no reference that `resume` could load by itself.
         self._agent = () if record.agent.reference is not None or self._chat else ("AGENT",)
+
+    def let_again(self, call: CallRecord) -> Command:
+        does = f"if call {call.call_id} has to be made again, which only a person can allow"
+        return Command(does=does, words=("loom-runner", "resolve", call.call_id, "--retry", *self._place))
 
     def resume(self, does: str, *options: str) -> Command:
         program = "loom-run" if self._chat else "loom-runner"

@@ -67,12 +67,12 @@ class Database:
             self._hold_files()
             if sync is not self.full:
                 self.set_sync(sync)
-        connection.execute("BEGIN" if sync is None else "BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN" if sync is None else "BEGIN IMMEDIATE")
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException:
-            # A failed COMMIT, a full disk or an I/O error may have rolled back already.
+            # A locked database did not begin; a failed COMMIT, a full disk or an I/O error may have rolled back.
             if not connection.getautocommit():
                 connection.execute("ROLLBACK")
             raise

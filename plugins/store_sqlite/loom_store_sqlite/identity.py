@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import apsw
 
-from loom_core.errors import StoreUnusable
+from loom_core.errors import StoreEmpty, StoreUnusable
 from loom_store_sqlite.queries import all_rows
 from loom_store_sqlite.schema import APPLICATION_ID, MIGRATIONS
 
@@ -54,7 +54,7 @@ def check_readable(identity: Identity, name: str, newest: int = len(MIGRATIONS))
     """Raise ``StoreUnusable`` for what cannot be read without changing it."""
     check_ours(identity, name, newest)
     if identity.is_empty:
-        raise StoreUnusable(f"{name} is empty: no run was ever started in it", hint="start one: loom-runner run …")
+        raise StoreEmpty(f"{name} is empty: no run was ever started in it", hint="start one: loom-runner run …")
     if identity.version < newest:
         raise StoreUnusable(
             f"{name} was written by an older Loom (its schema is version {identity.version}, this Loom's {newest})",

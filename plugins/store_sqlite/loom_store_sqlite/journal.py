@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import apsw
 
-from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, CallStatus, call_id
+from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, CallStatus, call_id, may_end
 from loom_core.errors import BadInput
 from loom_store_sqlite import messages, payloads
 from loom_store_sqlite.fence import Fence
@@ -94,7 +94,7 @@ def finish(connection: apsw.Connection, fence: Fence, prepared: PreparedEnd, row
     status, tokens_in, tokens_out = one_row(
         connection, "SELECT status, tokens_in, tokens_out FROM calls WHERE id = ?", (row_id,)
     )
-    if status not in ("started", "unknown"):
+    if not may_end(status, end):
         raise BadInput(
             f"call {call_id(end.step_index, end.key, end.try_index)} of run `{fence.run_id}` has ended: {status}"
         )
@@ -103,7 +103,7 @@ def finish(connection: apsw.Connection, fence: Fence, prepared: PreparedEnd, row
         "failed_calls = failed_calls + ?, unknown_calls = unknown_calls + ?,"
         " tokens_in = tokens_in + ?, tokens_out = tokens_out + ?",
         (
-            end.status == "failed",
+            (end.status == "failed") - (status == "failed"),
             (end.status == "unknown") - (status == "unknown"),
             end.tokens_in - tokens_in,
             end.tokens_out - tokens_out,

@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from loom_core.errors import StoreUnusable
+from loom_core.errors import StoreEmpty, StoreUnusable
 from loom_store_sqlite.busy import LIMIT_S, patiently_blocking
 from loom_store_sqlite.faults import not_sqlite
 from loom_store_sqlite.files import DatabaseFile, check_is_file, create, stat_of
@@ -81,7 +81,7 @@ def _prepare(
     check_ours(found, file.name, len(migrations))
     if found.is_empty:
         if not may_create:
-            raise StoreUnusable(
+            raise StoreEmpty(
                 f"{file.name} is empty: no run was ever started in it", hint="start one: loom-runner run …"
             )
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")

@@ -24,7 +24,7 @@ from loom_core.contracts.stores import (
     SignalRecord,
     StepRecord,
 )
-from loom_core.errors import BadInput, StoreUnusable
+from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
 from loom_store_sqlite import claims, inbox, journal, payloads
 from loom_store_sqlite.beats import Beats
@@ -170,7 +170,7 @@ class SQLiteStore:
                 await asyncio.sleep(0.05)
             except apsw.Error as error:
                 return [_unreadable(run_id, error)]
-        return await attempt()
+        raise StoreBusy(f"{self._file.name} changed each time it was read", hint="verify it again when it is less busy")
 
     def protected_files(self) -> frozenset[tuple[int, int]]:
         """Return (device, inode) of the file and of those that SQLite keeps beside it."""

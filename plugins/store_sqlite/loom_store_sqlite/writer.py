@@ -89,9 +89,9 @@ class SQLiteWriter:
         boot_s = self._boot()
         lease_s = self._lease_s
         database = self._database
-        if sync is not database.full:
-            database.set_sync(sync)
         try:
+            if sync is not database.full:
+                database.set_sync(sync)
             self._execute(
                 COMMIT_STATEMENT,
                 (

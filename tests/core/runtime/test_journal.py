@@ -172,6 +172,34 @@ def test_a_person_may_decide_that_it_did_not_happen_or_failed(tmp_path: Path) ->
     play(main)
 
 
+def test_a_person_may_let_a_failed_once_call_of_a_failed_run_be_made_again(tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    @tool(effect="once")
+    def pay() -> str:
+        """Pay."""
+        tries.append(1)
+        if len(tries) == 1:
+            raise LookupError("no such account")
+        return "paid"
+
+    async def step(state: int, ctx: Any) -> Any:
+        return Complete(await ctx.call_tool("pay"))
+
+    async def main() -> None:
+        async with runner(tmp_path, step, pay) as r:
+            with pytest.raises(ToolFailed):
+                await r.start(run_id="a", initial_state=0)
+            with pytest.raises(ToolFailed):
+                await r.resume(run_id="a", retry_failed=True)
+            assert tries == [1]
+            await resolve_call(r._store("write"), "a", "0/0", retry=True, by="me")
+            assert (await r.resume(run_id="a")).result == "paid"
+            assert (await r.verify_run("a")).ok
+
+    play(main)
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "result", "times"),
     [(Done("found"), "completed", "found", 1), (NotDone(), "completed", "paid", 2), (Unknown(), "waiting", None, 1)],

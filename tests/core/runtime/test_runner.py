@@ -181,6 +181,36 @@ def test_a_failed_run_goes_on_when_the_cause_is_gone(tmp_path: Path) -> None:
     play(main)
 
 
+def test_retrying_a_failed_run_gives_all_attempts_of_the_policy_again(tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    async def step(state: int, ctx: Any) -> Any:
+        tries.append(ctx.attempt_index)
+        if len(tries) < 6:
+            raise ConnectionError
+        return Complete("at last")
+
+    async def main() -> None:
+        async with runner(tmp_path, step) as r:
+            with pytest.raises(ConnectionError):
+                await r.start(run_id="a", initial_state=0)
+            assert (await r.resume(run_id="a", retry_failed=True)).result == "at last"
+
+    play(main)
+    assert tries == [0, 1, 2, 3, 4, 5]
+
+
+def test_none_is_a_state_like_any_other(tmp_path: Path) -> None:
+    async def step(state: None, ctx: Any) -> Any:
+        return Complete(state is None)
+
+    async def main() -> None:
+        async with runner(tmp_path, step) as r:
+            assert (await r.start(run_id="a", initial_state=None)).result is True
+
+    play(main)
+
+
 def test_a_step_that_returns_no_outcome_fails_with_a_word_about_what_to_return(tmp_path: Path) -> None:
     async def step(state: int, ctx: Any) -> Any:
         return state

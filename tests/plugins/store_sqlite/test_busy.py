@@ -8,7 +8,7 @@ import apsw
 import pytest
 from loom_store_sqlite.store import SQLiteStore
 
-from loom_core.contracts.stores import RunWriter, Settlement
+from loom_core.contracts.stores import CallEnd, RunWriter, Settlement
 from loom_core.errors import StoreBusy
 from loom_core.testing.store_values import LEASE_S, OWNER, RIVAL, admit, done, encode, failed_attempt, intent, new_run
 from tests.plugins.store_sqlite.support import child, opened, said, tell
@@ -43,6 +43,7 @@ async def _prepared(path: Path, **options: float) -> tuple[SQLiteStore, RunWrite
     writer = (await store.create_run(new_run(value={**LONG, "n": 0}), OWNER, LEASE_S)).writer
     await writer.commit(0, encode({**LONG, "n": 1}))
     await writer.begin_call(intent(1))
+    await writer.end_call(CallEnd(step_index=1, key="0", try_index=0, status="unknown"))
     return store, writer
 
 
@@ -72,6 +73,8 @@ def test_a_write_waits_without_stopping_the_loop_and_then_succeeds(tmp_path: Pat
             tell(holder, "release")
             await writing
         assert await _facts(store) != before
+        if name == "begin":
+            await writer.end_call(done(1, "new"))
         assert list(await store.verify()) == []
         await store.aclose()
 
@@ -91,6 +94,8 @@ def test_a_lock_that_stays_is_store_busy_and_nothing_was_written(tmp_path: Path,
         assert await _facts(store) == before
         # And the same write works afterwards, with the history exact.
         await WRITES[name](store, writer)
+        if name == "begin":
+            await writer.end_call(done(1, "new"))
         if name not in ("settle", "claim"):
             head = (await store.get_run("run")).step_index
             await writer.commit(head, encode({**LONG, "n": 10}))

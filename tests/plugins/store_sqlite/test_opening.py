@@ -18,7 +18,7 @@ from loom_store_sqlite.plugin import loom_stores
 
 from loom_core.errors import BadInput, RunExists, StoreBusy, StoreUnusable
 from loom_core.hookspecs import PluginContext
-from loom_core.testing.store_values import LEASE_S, OWNER, encode, new_run
+from loom_core.testing.store_values import LEASE_S, OWNER, encode, intent, new_run
 from tests.plugins.store_sqlite.support import as_nobody, child, contents, listing, opened, said, tell, with_store
 
 MODES = ("read", "write", "create")
@@ -288,6 +288,43 @@ class TestMigration:
             check_readable(identify(connection), "r", newest=len(self.LATER))
         connection.close()
         assert "older Loom" in str(caught.value)
+
+
+def test_a_writer_of_a_closed_store_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = opened(tmp_path / "r")
+        writer = (await store.create_run(new_run(), OWNER, LEASE_S)).writer
+        await store.aclose()
+        for write in (
+            lambda: writer.commit(0, encode(1)),
+            lambda: writer.commit(0, encode(1), 0, None, True),
+            lambda: writer.begin_call(intent()),
+        ):
+            with pytest.raises(StoreUnusable):
+                await write()
+        assert await asyncio.to_thread(writer.beat) is False
+        assert list(listing(tmp_path)) == ["r"]
+
+    asyncio.run(main())
+
+
+def test_an_interrupt_in_the_middle_of_a_transaction_rolls_it_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = opened(tmp_path / "r")
+        writer = (await store.create_run(new_run(), OWNER, LEASE_S)).writer
+
+        def interrupted(connection: apsw.Connection) -> None:
+            connection.execute("UPDATE heads SET step_index = 5")
+            raise KeyboardInterrupt
+
+        for sync in (True, False):
+            with pytest.raises(KeyboardInterrupt):
+                await store._writing().write(interrupted, sync=sync)
+        await writer.commit(0, encode(1))
+        assert (await store.get_run("run")).step_index == 1
+        await store.aclose()
+
+    asyncio.run(main())
 
 
 def test_a_created_run_survives_its_process(tmp_path: Path) -> None:

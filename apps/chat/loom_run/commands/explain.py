@@ -23,7 +23,7 @@ from loom_run.sessions import read_conversation
 @pass_invocation
 def explain(invocation: Invocation, run_id: str, whole: bool) -> None:
     """Print the explanation of a conversation."""
-    explanation = asyncio.run(_explain(invocation, run_id))
+    explanation = asyncio.run(_explain(invocation, run_id, whole=whole))
     output = invocation.output
     if output.as_json:
         output.document("loom.run.explain/1", {k: v for k, v in explanation.to_data().items() if k != "schema"})
@@ -32,11 +32,11 @@ def explain(invocation: Invocation, run_id: str, whole: bool) -> None:
         output.line(line)
 
 
-async def _explain(invocation: Invocation, run_id: str) -> RunExplanation:
+async def _explain(invocation: Invocation, run_id: str, *, whole: bool) -> RunExplanation:
     runtime = invocation.runtime()
     store = runtime.open_store(None, "read")
     try:
         await read_conversation(store, run_id)
-        return await explain_run(store, run_id)
+        return await explain_run(store, run_id, everything=whole)
     finally:
         await runtime.aclose()

@@ -22,6 +22,7 @@ from loom_core.errors import LoomError, PluginError
 from loom_core.hookspecs import CommandEntry
 from loom_core.plugins import Offer, PluginInfo, Registry
 from loom_core.runtime.assembly import Runtime
+from loom_core.tools import ToolDefinitionError
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST_SUMMARY = 100
@@ -74,7 +75,7 @@ def _made(offer: Offer, registry: Registry, scratch: Path) -> Iterator[Finding]:
     )
     try:
         yield from _MAKERS[offer.kind](offer, runtime, scratch)
-    except PluginError as error:
+    except (PluginError, ToolDefinitionError) as error:
         yield Finding("failure", str(error))
     except LoomError as error:
         yield Finding("warning", f"{_named(offer)} cannot be made without configuration: {error}")
@@ -89,7 +90,8 @@ def _store(offer: Offer, runtime: Runtime, scratch: Path) -> Iterator[Finding]:
     async def opened() -> list[str]:
         store = runtime.open_store(f"{prefix}{scratch / 'check.sqlite'}", "create")
         lacking = _lacking(store, ("location", "create_run", "claim", "get_run", "list_runs", "verify", "aclose"))
-        await runtime.aclose()
+        if not lacking:
+            await runtime.aclose()
         return lacking
 
     yield _shape(offer, asyncio.run(opened()))
@@ -98,7 +100,8 @@ def _store(offer: Offer, runtime: Runtime, scratch: Path) -> Iterator[Finding]:
 def _model(offer: Offer, runtime: Runtime, _scratch: Path) -> Iterator[Finding]:
     async def made() -> list[str]:
         lacking = _lacking(runtime.backend(offer.keys[0]), ("stream", "models", "aclose"))
-        await runtime.aclose()
+        if not lacking:
+            await runtime.aclose()
         return lacking
 
     yield _shape(offer, asyncio.run(made()))

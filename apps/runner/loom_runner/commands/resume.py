@@ -9,7 +9,7 @@ import click
 from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
 
 from loom_core.contracts.stores import RunRecord
-from loom_core.errors import BadInput
+from loom_core.errors import BadInput, ValueNotDecodable
 from loom_core.runtime.explain.standing import CHAT_AGENT
 from loom_core.runtime.explain.text import shell
 from loom_core.runtime.loading import load_agent
@@ -57,9 +57,17 @@ def resume(
         loaded = load_agent(agent)
 
     async def act(runner: AgentRunner) -> RunResult:
-        return await runner.resume(
-            run_id=run_id, max_steps=max_steps, max_seconds=max_seconds, retry_failed=retry_failed
-        )
+        try:
+            return await runner.resume(
+                run_id=run_id, max_steps=max_steps, max_seconds=max_seconds, retry_failed=retry_failed
+            )
+        except ValueNotDecodable as error:
+            if (await runner.get_run(run_id)).status == "failed":
+                raise
+            raise BadInput(
+                f"the stored state of run `{run_id}` does not fit agent `{runner.agent.name}`: {error}",
+                hint=error.hint or f"resume it with the code it was started with, or mend {loaded.reference}",
+            ) from error
 
     return drive(invocation, loaded, run_id, act, schema=SCHEMA, durability=durability)
 
