@@ -21,16 +21,16 @@ run=job-$(date +%H%M%S)
 say "loom models pull smollm2"
 loom models pull smollm2
 
-say "loom-run chat 'Read the file README.md' --run-id $run --workspace $repository &"
-loom-run chat "Read the file README.md" --run-id "$run" --workspace "$repository" &
+say "loom-run chat 'Read the file pyproject.toml' --run-id $run --workspace $repository &"
+loom-run chat "Read the file pyproject.toml" --run-id "$run" --workspace "$repository" &
 agent=$!
 
 # Wait for the tool's recorded end: the model has asked, the file has been read, the answer is still to come.
 tool_is_done() {
   loom-runner tool-calls --run-id "$run" --json 2>/dev/null | python -c '
 import json, sys
-calls = json.load(sys.stdin)["calls"]
-sys.exit(not any(c["kind"] == "tool" and c["status"] == "done" for c in calls))'
+calls = json.load(sys.stdin).get("calls", [])
+sys.exit(not any(c["kind"] == "tool" and c["status"] in ("done", "failed") for c in calls))'
 }
 until tool_is_done; do
   kill -0 "$agent" 2>/dev/null || break

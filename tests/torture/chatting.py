@@ -24,8 +24,6 @@ from tests.torture.crashing import CrashingVFS, Ending, Writes, in_child
 RUN_ID = "talk"
 DONE = 0
 TURNS = ("read notes.txt and list files", "search horizon")
-CALLS = (3 + 1, 2 + 1)
-"""Managed calls of each turn: the model asks for tools, the tools are called, the model sums up."""
 
 
 @attrs.frozen

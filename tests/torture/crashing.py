@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,13 @@ def in_child(
     *,
     kill_after_s: float | None = None,
     kill_with: int = signal.SIGKILL,
+    again_after_s: float | None = None,
     patience_s: float = 90.0,
 ) -> Ending:
-    """Fork, do ``work`` there (its result must be JSON), and return how the child ended; it is always reaped."""
+    """Fork, do ``work`` there (its result must be JSON), and return how the child ended; it is always reaped.
+
+    After ``kill_after_s`` it gets the signal ``kill_with``, and once more ``again_after_s`` later.
+    """
     report.unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -97,8 +101,40 @@ def in_child(
     pid = os.fork()
     if pid == 0:
         _be_child(work, report)
-    status = _wait(pid, started, kill_after_s, kill_with, patience_s)
-    seconds = time.monotonic() - started
+    kills = [] if kill_after_s is None else [started + kill_after_s]
+    if kills and again_after_s is not None:
+        kills.append(kills[0] + again_after_s)
+    status = _wait(pid, kills, kill_with, started + patience_s)
+    return _ending(status, report, time.monotonic() - started)
+
+
+def at_once(works: Sequence[Callable[[], Any]], folder: Path, *, patience_s: float = 90.0) -> list[Ending]:
+    """Fork a child for each of ``works``, let all of them go at the same moment, and return how they ended."""
+    reading, writing = os.pipe()
+    reports = [folder / f"at-once-{number}" for number in range(len(works))]
+    pids: list[int] = []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for work, report in zip(works, reports, strict=True):
+        report.unlink(missing_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            _be_child(work, report)
+        pids.append(pid)
+    started = time.monotonic()
+    # The end of the pipe is what they wait for.
+    os.close(writing)
+    endings = [
+        _ending(_wait(pid, [], signal.SIGKILL, started + patience_s), report, time.monotonic() - started)
+        for pid, report in zip(pids, reports, strict=True)
+    ]
+    os.close(reading)
+    return endings
+
+
+def _ending(status: int, report: Path, seconds: float) -> Ending:
     if os.WIFSIGNALED(status):
         return Ending(os.WTERMSIG(status), seconds=seconds)
     written = json.loads(report.read_text()) if report.exists() else {"raised": "the child left no report"}
@@ -122,18 +158,17 @@ def _be_child(work: Callable[[], Any], report: Path) -> None:
         os._exit(0)
 
 
-def _wait(pid: int, started: float, kill_after_s: float | None, kill_with: int, patience_s: float) -> int:
-    killed = False
+def _wait(pid: int, kills: list[float], kill_with: int, until: float) -> int:
     while True:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             return status
-        age = time.monotonic() - started
-        if kill_after_s is not None and not killed and age >= kill_after_s:
+        now = time.monotonic()
+        if kills and now >= kills[0]:
+            kills.pop(0)
             os.kill(pid, kill_with)
-            killed = True
-        if age > patience_s:
+        if now > until:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            raise AssertionError(f"a child did not end within {patience_s} s")
+            raise AssertionError("a child did not end in time")
         time.sleep(0.0005)

@@ -13,6 +13,9 @@ from tests.torture import chatting
 from tests.torture.chatting import DONE, TURNS, Facts, Table
 from tests.torture.crashing import Writes
 
+FIRST_DEATHS = ((60, 120), (10, 80))
+"""Writes of each turn that come after the conversation's own creation, and the message's."""
+
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(1500)]
 
 
@@ -82,12 +85,13 @@ def test_killed_again_and_again_while_resuming_a_turn_is_still_finished(place: P
     for round_ in range(40 if whole_torture else 2):
         turn = round_ % len(TURNS)
         table = seated(place, f"again{round_}", turn)
-        deaths += chatting.say(table, turn, writes=Writes(die_at=rng.randint(8, 30))).signal == signal.SIGKILL
-        for point in rng.choices(range(2, 16), k=4):
+        deaths += chatting.say(table, turn, writes=Writes(die_at=rng.randint(*FIRST_DEATHS[turn]))).signal == signal.SIGKILL
+        for point in rng.choices(range(2, 24), k=4):
             if chatting.facts(table).status is not None:
                 deaths += chatting.resume(table, writes=Writes(die_at=point)).signal == signal.SIGKILL
         finish(table, turn, after)
-    print(f"{deaths} deaths")
+    assert deaths >= round_ + 1
+    print(f"{deaths} deaths in {round_ + 1} turns")
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])

@@ -7,6 +7,7 @@ to the model in a sentence, and the conversation goes on; only a doubt about a `
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ from loom_run.window import advance, request_messages
 
 # After so many answers to one message the model is offered no tools, so that it has to answer.
 MAX_TURNS = 12
+# More calls than this in one answer are a model that has lost its way; they are neither made nor kept.
+MAX_CALLS = 16
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 Outcome = Continue[Conversation] | Wait[Conversation]
 
@@ -40,11 +44,14 @@ class Coordinator:
         state = advance(state)
         tools = self._specs(state.tools) if state.turns < MAX_TURNS else ()
         answer = await ctx.call_model(state.model, request_messages(state), tools=tools)
-        state = attrs.evolve(state.said(_kept(answer)), turns=state.turns + 1)
-        if not answer.tool_calls:
+        message = _kept(answer)
+        state = attrs.evolve(state.said(message), turns=state.turns + 1)
+        if not message.tool_calls:
             return Wait(state, signal=SIGNAL)
-        for call in answer.tool_calls:
+        for number, call in enumerate(message.tool_calls, start=1):
             content = await self._execute(call, state.tools, ctx)
+            if number == MAX_CALLS and len(answer.tool_calls) > MAX_CALLS:
+                content += f"\n[{len(answer.tool_calls) - MAX_CALLS} more calls were left out: at most {MAX_CALLS}]"
             state = state.said(Message(role="tool", tool_call_id=call.id, name=call.name, content=content))
         return Continue(state)
 
@@ -73,12 +80,20 @@ class Coordinator:
 
 
 def _kept(answer: ModelAnswer) -> Message:
-    """Return the message that is kept of an answer; an empty one says why it is empty."""
-    message = answer.message()
+    """Return the message that is kept of an answer; an empty one says why it is empty.
+
+    Servers refuse a conversation with a tool call in it whose name could not be a tool's, for ever after.
+    """
+    calls = tuple(attrs.evolve(c, name=_callable_name(c.name)) for c in answer.tool_calls[:MAX_CALLS])
+    message = attrs.evolve(answer.message(), tool_calls=calls)
     if message.content or message.tool_calls:
         return message
     reasons = {"length": "the answer was cut off at the length limit", "content_filter": "the answer was filtered"}
     return attrs.evolve(message, content=f"[no answer: {reasons.get(answer.finish, answer.finish)}]")
+
+
+def _callable_name(name: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", name[:64]) or "unnamed"
 
 
 def _shown(result: object) -> str:

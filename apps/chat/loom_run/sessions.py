@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import attrs
 
 from loom_core.contracts.models import Message
 from loom_core.contracts.stores import RunRecord, Store
-from loom_core.errors import BadInput, RunNotFound, StoreEmpty, StoreUnusable, ToolNotFound
+from loom_core.errors import BadInput, RunBusy, RunNotFound, StoreEmpty, StoreUnusable, ToolNotFound
 from loom_core.runtime.agent import Agent
-from loom_core.runtime.assembly import Runtime
+from loom_core.runtime.assembly import Runtime, split_location
 from loom_core.runtime.results import RunResult
 from loom_core.runtime.runner import AgentRunner
 from loom_core.runtime.services import Observer
@@ -106,33 +107,53 @@ async def newest_conversation(store: Store) -> str:
     return runs[0].run_id
 
 
-async def say(runner: AgentRunner, record: RunRecord, text: str) -> RunResult:
+@attrs.frozen
+class Turn:
+    """How a turn ended; ``sent`` is False if the conversation did not get the message."""
+
+    result: RunResult
+    sent: bool = True
+
+
+async def say(runner: AgentRunner, record: RunRecord, text: str, *, max_steps: int | None = None) -> Turn:
     """Put a message into a conversation and drive it until everything said is answered.
 
     What an earlier, interrupted turn left undone is done first. A conversation that waits for a person's decision, or
-    that somebody else is driving, is told so and gets no message.
+    that somebody else is driving (``RunBusy``), gets no message.
     """
     if is_in_doubt(record):
-        return await runner.resume(run_id=record.run_id)
+        return Turn(await runner.resume(run_id=record.run_id), sent=False)
     if record.status == "running":
         # Raises RunBusy before the message is sent, or takes over from an owner that is gone.
-        result = await answer_all(runner, record.run_id)
+        try:
+            result = await answer_all(runner, record.run_id, max_steps=max_steps)
+        except RunBusy as busy:
+            busy.hint = "the message was not sent; wait until it is done, or stop that process"
+            raise
         if result.status != "waiting" or result.reason != f"signal:{SIGNAL}":
-            return result
+            return Turn(result, sent=False)
     await runner.send_signal(record.run_id, SIGNAL, {"role": "user", "content": text})
-    return await answer_all(runner, record.run_id, retry_failed=True)
+    try:
+        return Turn(await answer_all(runner, record.run_id, retry_failed=True, max_steps=max_steps))
+    except RunBusy as busy:
+        busy.hint = "the message is kept and is answered there"
+        raise
 
 
 async def answer_all(
     runner: AgentRunner, run_id: str, *, retry_failed: bool = False, max_steps: int | None = None
 ) -> RunResult:
-    """Resume until nothing is left to answer."""
+    """Resume until nothing is left to answer, or ``max_steps`` are used up."""
     while True:
         before = await runner.get_run(run_id)
         result = await runner.resume(run_id=run_id, retry_failed=retry_failed, max_steps=max_steps)
         after = await runner.get_run(run_id)
-        if max_steps is not None or result.reason != f"signal:{SIGNAL}" or after.epoch == before.epoch:
+        if result.reason != f"signal:{SIGNAL}" or after.epoch == before.epoch:
             return result
+        if max_steps is not None:
+            max_steps -= after.step_index - before.step_index
+            if max_steps < 1:
+                return result
 
 
 def is_in_doubt(record: RunRecord) -> bool:
@@ -149,12 +170,21 @@ def checked_workspace(folder: Path) -> Path:
 
 
 def open_existing(runtime: Runtime, db: str) -> Store | None:
-    """Return the store for reading if the database is there, None if it is not, or if its creation was cut short."""
+    """Return the store for reading if the database is there, None if it is to be created."""
     try:
         return runtime.open_store(db, "read")
     except StoreEmpty:
         return None
     except StoreUnusable:
-        if Path(db).exists() or "://" in db:
+        scheme, location = split_location(db)
+        if scheme not in ("", "sqlite") or os.path.lexists(location):
             raise
         return None
+
+
+async def check_usable(runtime: Runtime, conversation: Conversation) -> None:
+    """Raise, before anything is stored, if the conversation's model or one of its tools is not there."""
+    backend, name = runtime.model(conversation.model)
+    await backend.capabilities(name)
+    for tool in conversation.tools:
+        runtime.tool(tool)

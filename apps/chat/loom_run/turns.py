@@ -1,27 +1,32 @@
-"""One turn from the command line: which conversation, which model, drive it, say where it stands."""
+"""One turn from the command line: which conversation, which model, drive it until it is the person's turn."""
 
 from __future__ import annotations
 
-import functools
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import attrs
 from loom_cli.exits import ExitStatus
-from loom_cli.interrupts import run_interruptible
+from loom_cli.interrupts import Stopper, run_interruptible
 from loom_cli.invocation import Invocation
 
 from loom_core.contracts.stores import RunRecord
-from loom_core.runtime.assembly import DEFAULT_DB, Runtime
-from loom_core.runtime.results import RunResult
+from loom_core.errors import BadInput, ErrorCategory, LoomError, RunBusy
+from loom_core.runtime.assembly import Runtime
+from loom_core.runtime.failures import to_record
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.runner import AgentRunner
 from loom_run.choosing import choose_model, window_chars
-from loom_run.conversation import SIGNAL, Conversation
+from loom_run.conversation import Conversation
+from loom_run.reporting import command, database, report, report_failure
+from loom_run.request import Request, check_same
 from loom_run.sessions import (
     Beginning,
+    Turn,
     answer_all,
+    check_usable,
     checked_workspace,
     find_conversation,
     first_state,
@@ -34,46 +39,34 @@ from loom_run.sessions import (
 )
 from loom_run.view import TurnView
 
-Act = Callable[[AgentRunner], Awaitable[RunResult]]
-
-
-@attrs.frozen(kw_only=True)
-class Request:
-    """What the command line asked for."""
-
-    run_id: str | None = None
-    newest: bool = False
-    mock: bool = False
-    workspace: Path | None = None
-    allow: tuple[str, ...] = ()
-    max_steps: int | None = None
+Act = Callable[[AgentRunner], Awaitable[Turn]]
 
 
 def take_turn(invocation: Invocation, request: Request, text: str) -> int:
     """Say ``text`` in the conversation that is meant, print the answer, and return the exit status."""
-    run_id = request.run_id or new_run_id()
-    check_run_id(run_id)
-    return run_interruptible(
-        lambda stopper: _take_turn(invocation, attrs.evolve(request, run_id=run_id), text, stopper),
-        output=invocation.output,
-    )
+    request = _named(invocation, request)
+    return run_interruptible(lambda stopper: _take_turn(invocation, request, text, stopper), output=invocation.output)
 
 
 def hold_conversation(invocation: Invocation, request: Request) -> int:
-    """Read messages from the terminal until its end, each one a turn."""
+    """Read messages from the terminal until its end, each one a turn of the same conversation."""
     output = invocation.output
-    request = attrs.evolve(request, run_id=request.run_id or (None if request.newest else new_run_id()))
+    request = _named(invocation, request)
     output.note("an empty line or Ctrl-D ends the dialogue")
-    status = int(ExitStatus.DONE)
     while True:
+        # Not as input()'s own prompt, which goes to standard output, where the answers go.
+        output.stderr.write("you> ")
+        output.stderr.flush()
         try:
-            text = input("you> ")
+            text = input()
         except EOFError:
             output.stderr.write("\n")
-            return status
+            return ExitStatus.DONE
+        except UnicodeDecodeError as error:
+            raise BadInput("the message is not valid UTF-8 text") from error
         if not text.strip():
-            return status
-        status = run_interruptible(functools.partial(_take_turn, invocation, request, text), output=output)
+            return ExitStatus.DONE
+        status = take_turn(invocation, request, text)
         if status != ExitStatus.DONE:
             return status
 
@@ -81,38 +74,58 @@ def hold_conversation(invocation: Invocation, request: Request) -> int:
 def finish_turn(invocation: Invocation, run_id: str, *, retry_failed: bool, max_steps: int | None) -> int:
     """Resume a conversation until everything said is answered, and return the exit status."""
 
-    async def finish(stopper: Any) -> int:
+    async def finish(stopper: Stopper) -> int:
         runtime, conversation = await _runtime_of(invocation, run_id)
 
-        def act(runner: AgentRunner) -> Awaitable[RunResult]:
-            return answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps)
+        async def act(runner: AgentRunner) -> Turn:
+            return Turn(await answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps))
 
-        return await _drive(invocation, runtime, "write", run_id, conversation.model, act, stopper)
+        return await _drive(invocation, runtime, "write", run_id, conversation, act, stopper)
 
     return run_interruptible(finish, output=invocation.output)
 
 
-async def _take_turn(invocation: Invocation, request: Request, text: str, stopper: Any) -> int:
-    found, run_id = await _look_up(invocation, request)
+def _named(invocation: Invocation, request: Request) -> Request:
+    """Return the request with the id of the conversation that is meant, so that all its turns are in one."""
+    if request.newest:
+        return attrs.evolve(request, newest=False, run_id=asyncio.run(_newest(invocation)))
+    run_id = new_run_id() if request.run_id is None else request.run_id
+    check_run_id(run_id)
+    return attrs.evolve(request, run_id=run_id)
+
+
+async def _newest(invocation: Invocation) -> str:
+    runtime = invocation.runtime()
+    try:
+        return await newest_conversation(runtime.open_store(None, "read"))
+    finally:
+        await runtime.aclose()
+
+
+async def _take_turn(invocation: Invocation, request: Request, text: str, stopper: Stopper) -> int:
+    run_id = str(request.run_id)
+    found = await _look_up(invocation, run_id)
     if found is None:
         return await _begin(invocation, request, run_id, text, stopper)
     record, conversation = found
+    check_same(request, invocation.flags.get("model"), run_id, conversation)
     runtime = invocation.runtime(workspace=Path(conversation.workspace))
     return await _drive(
-        invocation, runtime, "write", run_id, conversation.model, lambda runner: say(runner, record, text), stopper
+        invocation,
+        runtime,
+        "write",
+        run_id,
+        conversation,
+        lambda runner: say(runner, record, text, max_steps=request.max_steps),
+        stopper,
     )
 
 
-async def _look_up(invocation: Invocation, request: Request) -> tuple[tuple[RunRecord, Conversation] | None, str]:
-    """Return the conversation that is meant, None for one that is to be begun, and its id."""
+async def _look_up(invocation: Invocation, run_id: str) -> tuple[RunRecord, Conversation] | None:
     runtime = invocation.runtime()
     try:
-        store = open_existing(runtime, invocation.config.db or DEFAULT_DB)
-        if store is None and not request.newest:
-            return None, request.run_id or new_run_id()
-        store = store or runtime.open_store(None, "read")
-        run_id = await newest_conversation(store) if request.newest else str(request.run_id)
-        return await find_conversation(store, run_id), run_id
+        store = open_existing(runtime, database(invocation))
+        return None if store is None else await find_conversation(store, run_id)
     finally:
         await runtime.aclose()
 
@@ -126,7 +139,7 @@ async def _runtime_of(invocation: Invocation, run_id: str) -> tuple[Runtime, Con
     return invocation.runtime(workspace=Path(conversation.workspace)), conversation
 
 
-async def _begin(invocation: Invocation, request: Request, run_id: str, text: str, stopper: Any) -> int:
+async def _begin(invocation: Invocation, request: Request, run_id: str, text: str, stopper: Stopper) -> int:
     workspace = checked_workspace(request.workspace or Path.cwd())
     model = choose_model(asked=invocation.config.model, mock=request.mock)
     runtime = invocation.runtime(workspace=workspace)
@@ -142,58 +155,63 @@ async def _begin(invocation: Invocation, request: Request, run_id: str, text: st
     except BaseException:
         await runtime.aclose()
         raise
-    return await _drive(
-        invocation,
-        runtime,
-        "create",
-        run_id,
-        model,
-        lambda runner: runner.start(run_id=run_id, initial_state=state, max_steps=request.max_steps),
-        stopper,
-    )
+
+    async def act(runner: AgentRunner) -> Turn:
+        return Turn(await runner.start(run_id=run_id, initial_state=state, max_steps=request.max_steps))
+
+    return await _drive(invocation, runtime, "create", run_id, state, act, stopper)
 
 
 async def _drive(
-    invocation: Invocation, runtime: Runtime, mode: Any, run_id: str, model: str, act: Act, stopper: Any
+    invocation: Invocation,
+    runtime: Runtime,
+    mode: Literal["write", "create"],
+    run_id: str,
+    conversation: Conversation,
+    act: Act,
+    stopper: Stopper,
 ) -> int:
     """Do ``act`` with a runner on the database, and say where the conversation stands then."""
     view = TurnView(invocation.output)
     try:
+        await check_usable(runtime, conversation)
         runner = make_runner(runtime, runtime.open_store(None, mode), view)
         stopper.on_stop(runner.request_stop)
         try:
-            result = await act(runner)
-        except Exception:
+            turn = await act(runner)
+        except (KeyboardInterrupt, asyncio.CancelledError):
             view.end_line()
-            invocation.output.hint(f"the conversation is kept: loom-run explain --run-id {run_id}")
+            await _say_how_to_go_on(invocation, runner, run_id)
             raise
-        return _report(invocation, view, run_id, model, result)
+        except RunBusy as busy:
+            busy.hint = f"{busy.hint}; what it does: {command(invocation, 'explain', run_id)}"
+            raise
+        except Exception as error:
+            view.end_line()
+            record = await _failed_record(runner, run_id, error)
+            if record is None:
+                raise
+            return report_failure(invocation, record, conversation.model, error)
+        return report(invocation, view, run_id, conversation.model, turn, stopped=stopper.requested)
     finally:
         await runtime.aclose()
 
 
-def _report(invocation: Invocation, view: TurnView, run_id: str, model: str, result: RunResult) -> int:
-    output = invocation.output
-    answer = _answer_of(result.state)
-    if output.as_json:
-        data = {"run_id": run_id, "status": result.status, "reason": result.reason, "step_index": result.step_index}
-        output.document("loom.run.chat/1", {**data, "model": model, "answer": answer})
-    if result.status == "waiting" and result.reason == f"signal:{SIGNAL}":
-        view.answer(answer or "")
-        output.note(f'run `{run_id}` · your turn: loom-run chat "…" --run-id {run_id}')
-        return ExitStatus.DONE
-    if result.status == "waiting":
-        output.note(f"run `{run_id}` waits for a person ({result.reason}): loom-run explain --run-id {run_id}")
-        return ExitStatus.WAITING
-    if result.status == "failed":
-        why = f"{result.error.type}: {result.error.message}" if result.error else "for no recorded reason"
-        output.error(f"run `{run_id}` failed: {why}", f"try again: loom-run resume --retry-failed --run-id {run_id}")
-        return ExitStatus.FAILED
-    output.note(f"run `{run_id}` is {result.status}: loom-run resume --run-id {run_id}")
-    return ExitStatus.INTERRUPTED if result.reason == "interrupt" else ExitStatus.DONE
+async def _failed_record(runner: AgentRunner, run_id: str, error: Exception) -> RunRecord | None:
+    """Return the run's row if its turn failed; None if ``error`` came from elsewhere and nothing was recorded."""
+    try:
+        record = await runner.get_run(run_id)
+    except LoomError:
+        return None
+    raised = to_record(error, ErrorCategory.UNKNOWN)
+    stored = record.error
+    same = stored is not None and (stored.type, stored.message) == (raised.type, raised.message)
+    return record if record.status == "failed" and same else None
 
 
-def _answer_of(state: Any) -> str | None:
-    if isinstance(state, Conversation) and state.messages[-1].role == "assistant":
-        return state.messages[-1].content
-    return None
+async def _say_how_to_go_on(invocation: Invocation, runner: AgentRunner, run_id: str) -> None:
+    try:
+        await runner.get_run(run_id)
+    except LoomError:
+        return  # It was interrupted before there was a conversation.
+    invocation.output.note(f"next: {command(invocation, 'resume', run_id)}")

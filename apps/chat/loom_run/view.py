@@ -18,7 +18,7 @@ class TurnView:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._line_open = False
-        self.printed = ""
+        self._printed: list[str] = []
 
     def __call__(self, seen: Observation) -> None:
         """Print one observation."""
@@ -29,7 +29,7 @@ class TurnView:
         elif isinstance(seen.data, CallRecord) and seen.kind == "call_started":
             # A new request: what an earlier, cut stream printed is not its answer.
             self.end_line()
-            self.printed = ""
+            self._printed.clear()
 
     def end_line(self) -> None:
         """End a line that is still open."""
@@ -41,14 +41,14 @@ class TurnView:
         """Print an answer, unless it has been printed as it arrived."""
         if self._output.as_json:
             return
-        if self.printed != text:
+        if "".join(self._printed) != text:
             self.end_line()
             self._output.block(text)
         self.end_line()
 
     def _model_event(self, event: object) -> None:
         if isinstance(event, (TextDelta, RefusalDelta)):
-            self.printed += event.text
+            self._printed.append(event.text)
             if not self._output.as_json:
                 self._output.stream(event.text)
                 self._line_open = not event.text.endswith("\n")

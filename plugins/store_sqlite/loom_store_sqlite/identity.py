@@ -8,6 +8,7 @@ from typing import NamedTuple
 import apsw
 
 from loom_core.errors import StoreEmpty, StoreUnusable
+from loom_store_sqlite.files import DatabaseFile, is_being_created
 from loom_store_sqlite.queries import all_rows
 from loom_store_sqlite.schema import APPLICATION_ID, MIGRATIONS
 
@@ -50,11 +51,22 @@ def check_ours(identity: Identity, name: str, newest: int = len(MIGRATIONS)) -> 
         )
 
 
+def check_created(file: DatabaseFile) -> None:
+    """Raise ``StoreEmpty`` before a file is read that its creator left half made: it would look damaged."""
+    if is_being_created(file):
+        raise empty(file.name)
+
+
+def empty(name: str) -> StoreEmpty:
+    """Return the error for a file that no run was ever started in."""
+    return StoreEmpty(f"{name} is empty: no run was ever started in it", hint="start one: loom-runner run …")
+
+
 def check_readable(identity: Identity, name: str, newest: int = len(MIGRATIONS)) -> None:
     """Raise ``StoreUnusable`` for what cannot be read without changing it."""
     check_ours(identity, name, newest)
     if identity.is_empty:
-        raise StoreEmpty(f"{name} is empty: no run was ever started in it", hint="start one: loom-runner run …")
+        raise empty(name)
     if identity.version < newest:
         raise StoreUnusable(
             f"{name} was written by an older Loom (its schema is version {identity.version}, this Loom's {newest})",

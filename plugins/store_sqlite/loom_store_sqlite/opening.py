@@ -7,11 +7,11 @@ from typing import Final
 
 import apsw
 
-from loom_core.errors import StoreEmpty, StoreUnusable
+from loom_core.errors import StoreUnusable
 from loom_store_sqlite.busy import LIMIT_S, patiently_blocking
 from loom_store_sqlite.faults import not_sqlite
-from loom_store_sqlite.files import DatabaseFile, check_is_file, create, stat_of
-from loom_store_sqlite.identity import Identity, check_ours, identify, migrate
+from loom_store_sqlite.files import DatabaseFile, check_is_file, create, is_being_created, stat_of
+from loom_store_sqlite.identity import Identity, check_ours, empty, identify, migrate
 from loom_store_sqlite.schema import MIGRATIONS, PAGE_SIZE, TEMPORARY_OBJECTS
 from loom_store_sqlite.snapshot import Snapshot
 
@@ -43,18 +43,13 @@ def connect(file: DatabaseFile) -> apsw.Connection:
 def _refuse_foreign(file: DatabaseFile, newest: int) -> None:
     # By reading only: SQLite's own opening for writing would carry a log left behind over into a file that is not ours.
     found = stat_of(file.path)
-    if found is None or found.st_size == 0 or _is_being_created(file):
+    if found is None or found.st_size == 0 or is_being_created(file):
         return
     if found.st_size < _HEADER_BYTES:
         # SQLite takes a file of one byte for an empty one.
         raise not_sqlite(file.name)
     with Snapshot(file) as snapshot:
         check_ours(identify(snapshot.connection), file.name, newest)
-
-
-def _is_being_created(file: DatabaseFile) -> bool:
-    journal = stat_of(file.journal)
-    return journal is not None and journal.st_size > 0
 
 
 def _open(file: DatabaseFile, *, may_create: bool, migrations: Sequence[str]) -> apsw.Connection:
@@ -81,9 +76,7 @@ def _prepare(
     check_ours(found, file.name, len(migrations))
     if found.is_empty:
         if not may_create:
-            raise StoreEmpty(
-                f"{file.name} is empty: no run was ever started in it", hint="start one: loom-runner run …"
-            )
+            raise empty(file.name)
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     if found.version < len(migrations):
         migrate(connection, file.name, migrations)

@@ -32,7 +32,7 @@ from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.database import Database
 from loom_store_sqlite.files import DatabaseFile, locate
-from loom_store_sqlite.identity import check_readable, identify
+from loom_store_sqlite.identity import check_created, check_readable, identify
 from loom_store_sqlite.opening import open_for_writing
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.snapshot import Snapshot
@@ -159,6 +159,7 @@ class SQLiteStore:
         self._check_open()
 
         async def attempt() -> list[Finding]:
+            check_created(self._file)
             with Snapshot(self._file) as snapshot:
                 check_readable(identify(snapshot.connection), self._file.name)
                 return await _drained(self._checks(snapshot.connection, run_id))
@@ -202,6 +203,7 @@ class SQLiteStore:
         return await patiently(lambda: self._look(question), self._file.name, self._limit_s)
 
     def _look(self, question: Callable[[Reader], T]) -> T:
+        check_created(self._file)
         with Snapshot(self._file) as snapshot:
             check_readable(identify(snapshot.connection), self._file.name)
             return question(self._reader(snapshot.connection))

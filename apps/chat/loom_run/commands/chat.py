@@ -17,7 +17,8 @@ from loom_cli.invocation import (
 
 from loom_core.errors import BadInput
 from loom_run.choosing import choose_model
-from loom_run.turns import Request, hold_conversation, take_turn
+from loom_run.request import Request
+from loom_run.turns import hold_conversation, take_turn
 
 
 @click.command(
@@ -78,11 +79,11 @@ def chat(
 
 
 def _text_of(message: str) -> str:
-    text = sys.stdin.read() if message == "-" else message
+    try:
+        text = sys.stdin.read() if message == "-" else message
+        text.encode()
+    except UnicodeError as error:
+        raise BadInput("the message is not valid UTF-8 text") from error
     if not text.strip():
         raise BadInput("the message is empty", hint='say something: loom-run chat "TEXT"')
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadInput("the message is not valid UTF-8 text") from error
     return text
