@@ -98,7 +98,7 @@ KEPT: list[tuple[Any, Any, str | None]] = [
     (tuple, (1, "a"), None),
     (set[int], {3, 1, 2}, "[1,2,3]"),
     (frozenset[str], frozenset({"b", "a"}), '["a","b"]'),
-    (set[tuple[int, str]], {(1, "a"), (1, "b")}, None),
+    (set[tuple[int, str]], {(1, "a")}, None),
     (dict[str, int], {"b": 1, "a": 2}, '{"b":1,"a":2}'),
     (Mapping[str, int], {"b": 1}, None),
     (dict[int, str], {10: "a", -1: "b"}, '{"10":"a","-1":"b"}'),
@@ -163,7 +163,12 @@ KEPT: list[tuple[Any, Any, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "value", "text"), KEPT, ids=lambda each: repr(each)[:60])
+def _id(each: object) -> str:
+    """The same in every process: the order in which a set shows its strings is not."""
+    return f"{type(each).__name__} of {len(each)}" if isinstance(each, (set, frozenset)) else repr(each)[:60]
+
+
+@pytest.mark.parametrize(("hint", "value", "text"), KEPT, ids=_id)
 def test_a_value_of_its_type_comes_back_the_same_in_value_and_type(hint: Any, value: Any, text: str | None) -> None:
     codec = codec_for(hint)
 
