@@ -10,6 +10,7 @@ from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.files import DatabaseFile
 from loom_store_sqlite.guard import FileGuard
 from loom_store_sqlite.opening import connect
+from loom_store_sqlite.turnstile import Turnstile
 
 BEAT_LIMIT_S = 5.0
 
@@ -20,10 +21,11 @@ class Beats:
     Each beat opens one and closes it: beats are seconds apart, and one that stays would outlive replaced files.
     """
 
-    __slots__ = ("_closed", "_file", "_guard", "_lock")
+    __slots__ = ("_closed", "_file", "_guard", "_lock", "_turnstile")
 
-    def __init__(self, file: DatabaseFile) -> None:
+    def __init__(self, file: DatabaseFile, turnstile: Turnstile) -> None:
         self._file = file
+        self._turnstile = turnstile
         self._guard = FileGuard(file)
         self._lock = threading.Lock()
         self._closed = False
@@ -41,12 +43,16 @@ class Beats:
         with self._lock:
             if self._closed:
                 raise StoreClosed(f"{self._file.name} is closed")
-            self._guard.hold()
-            connection = connect(self._file)
+            self._turnstile.enter()
             try:
-                fence.renew(connection)
+                self._guard.hold()
+                connection = connect(self._file)
+                try:
+                    fence.renew(connection)
+                finally:
+                    connection.close()
             finally:
-                connection.close()
+                self._turnstile.leave()
 
 
 class StoreClosed(LoomError):

@@ -8,13 +8,16 @@ from typing import TypeVar
 
 import apsw
 
-from loom_core.errors import LoomError, StoreUnusable
-from loom_store_sqlite.busy import LIMIT_S, patiently
+from loom_core.errors import LoomError, StoreBusy, StoreUnusable
+from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.faults import as_loom_error
 from loom_store_sqlite.files import DatabaseFile
 from loom_store_sqlite.guard import FileGuard
+from loom_store_sqlite.turnstile import Turnstile
 
 T = TypeVar("T")
+
+CLOSE_LIMIT_S = 2.0
 
 
 class Database:
@@ -23,7 +26,7 @@ class Database:
     ``execute`` is the kept cursor of the hot path; ``full`` says whether commits are synced at the moment.
     """
 
-    __slots__ = ("_guard", "_pid", "connection", "execute", "full", "limit_s", "name")
+    __slots__ = ("_guard", "_pid", "connection", "execute", "full", "limit_s", "name", "turnstile")
 
     def __init__(self, connection: apsw.Connection, file: DatabaseFile, limit_s: float = LIMIT_S) -> None:
         self.connection = connection
@@ -31,6 +34,7 @@ class Database:
         self.full = False
         self.limit_s = limit_s
         self.name = file.name
+        self.turnstile = Turnstile(file)
         self._guard = FileGuard(file)
         self._pid = os.getpid()
 
@@ -56,19 +60,41 @@ class Database:
         return as_loom_error(error, self.name)
 
     def close(self) -> None:
-        """Close the connection; may be called again. The last one of all processes folds the log into the file."""
-        if os.getpid() == self._pid:
+        """Close the connection; may be called again. The last one of all processes folds the log into the file.
+
+        Blocks while another process writes, for at most two seconds; the log then stays for the next one.
+        """
+        if os.getpid() != self._pid:
+            return
+        try:
+            patiently_blocking(self.turnstile.enter, self.name, CLOSE_LIMIT_S)
+        except StoreBusy:
+            self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self.connection.close()
+            return
+        try:
+            # The descriptor that is locked is the connection's own, so that closing it gives the lock back.
+            self.connection.close()
+        finally:
+            self.turnstile.leave()
 
     def _transact(self, work: Callable[[apsw.Connection], T], *, sync: bool | None) -> T:
         self._check_process()
-        connection = self.connection
-        if sync is not None:
+        if sync is None:
+            return self._in_transaction("BEGIN", work)
+        self.turnstile.enter()
+        try:
             self._hold_files()
             if sync is not self.full:
                 self.set_sync(sync)
+            return self._in_transaction("BEGIN IMMEDIATE", work)
+        finally:
+            self.turnstile.leave()
+
+    def _in_transaction(self, begin: str, work: Callable[[apsw.Connection], T]) -> T:
+        connection = self.connection
         try:
-            connection.execute("BEGIN" if sync is None else "BEGIN IMMEDIATE")
+            connection.execute(begin)
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException:

@@ -14,6 +14,7 @@ from loom_store_sqlite.files import DatabaseFile, check_is_file, create, is_bein
 from loom_store_sqlite.identity import Identity, check_ours, empty, identify, migrate
 from loom_store_sqlite.schema import MIGRATIONS, PAGE_SIZE, TEMPORARY_OBJECTS
 from loom_store_sqlite.snapshot import Snapshot
+from loom_store_sqlite.turnstile import Turnstile
 
 _HEADER_BYTES: Final = 100
 
@@ -57,8 +58,15 @@ def _open(file: DatabaseFile, *, may_create: bool, migrations: Sequence[str]) ->
     try:
         if connection.readonly("main"):
             raise StoreUnusable(f"{file.name} cannot be written", hint="check the permissions of the file")
-        _prepare(connection, identify(connection), file, may_create=may_create, migrations=migrations)
-        _configure(connection, file)
+        # SQLite lays out the log's index anew if it believes that it is the first, which must not happen in the middle
+        # of somebody's write.
+        turnstile = Turnstile(file)
+        turnstile.enter()
+        try:
+            _prepare(connection, identify(connection), file, may_create=may_create, migrations=migrations)
+            _configure(connection, file)
+        finally:
+            turnstile.leave()
     except BaseException:
         connection.close()
         raise

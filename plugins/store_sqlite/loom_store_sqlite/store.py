@@ -36,6 +36,7 @@ from loom_store_sqlite.identity import check_created, check_readable, identify
 from loom_store_sqlite.opening import open_for_writing
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.snapshot import Snapshot
+from loom_store_sqlite.turnstile import Turnstile
 from loom_store_sqlite.verification import Checks, check_file, check_run
 from loom_store_sqlite.writer import SQLiteWriter
 
@@ -56,7 +57,7 @@ class SQLiteStore:
         self._database = database
         self._clocks = clocks
         self._limit_s = limit_s
-        self._beats = Beats(file)
+        self._beats = Beats(file, Turnstile(file) if database is None else database.turnstile)
         self._closed = False
 
     @classmethod

@@ -33,10 +33,12 @@ class SQLiteWriter:
         "_clocks",
         "_conversation",
         "_database",
+        "_enter",
         "_epoch",
         "_execute",
         "_fence",
         "_lease_s",
+        "_leave",
         "_push",
         "_renewed_s",
         "_run_no",
@@ -57,6 +59,7 @@ class SQLiteWriter:
         self._woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
         # Copies, because the hot path reads them at every step.
         self._execute = database.execute
+        self._enter, self._leave = database.turnstile.enter, database.turnstile.leave
         self._run_no, self._epoch, self._base, self._lease_s = fence.run_no, fence.epoch, fence.base, fence.lease_s
         self._wall, self._boot = fence.clocks.wall, fence.clocks.boot
         self._clocks = fence.clocks
@@ -90,25 +93,29 @@ class SQLiteWriter:
         lease_s = self._lease_s
         database = self._database
         try:
-            if sync is not database.full:
-                database.set_sync(sync)
-            self._execute(
-                COMMIT_STATEMENT,
-                (
-                    self._run_no,
-                    self._epoch,
-                    step_index,
-                    at + lease_s,
-                    None if boot_s is None else boot_s + lease_s,
-                    self._base + step_index + 2,
-                    attempt_index,
-                    at,
-                    state[1],
-                    form,
-                    body,
-                    notes,
-                ),
-            )
+            self._enter()
+            try:
+                if sync is not database.full:
+                    database.set_sync(sync)
+                self._execute(
+                    COMMIT_STATEMENT,
+                    (
+                        self._run_no,
+                        self._epoch,
+                        step_index,
+                        at + lease_s,
+                        None if boot_s is None else boot_s + lease_s,
+                        self._base + step_index + 2,
+                        attempt_index,
+                        at,
+                        state[1],
+                        form,
+                        body,
+                        notes,
+                    ),
+                )
+            finally:
+                self._leave()
         except apsw.Error as error:
             await self._commit_again(error, step_index, state, attempt_index, notes, sync, form, body)
         self._renewed_s = at if boot_s is None else boot_s

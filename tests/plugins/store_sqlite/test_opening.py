@@ -1,6 +1,7 @@
 """What is opened, created and refused."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import sqlite3
@@ -279,7 +280,8 @@ class TestMigration:
             opening.open_for_writing(locate(str(path)), may_create=False, migrations=broken)
         assert with_store(path, lambda s: s.get_state("run"), "read") == "0"
         assert list(contents(tmp_path)) == list(before)
-        assert "extra" not in str(sqlite3.connect(path).execute("SELECT name FROM sqlite_schema").fetchall())
+        with contextlib.closing(sqlite3.connect(path)) as plain:
+            assert "extra" not in str(plain.execute("SELECT name FROM sqlite_schema").fetchall())
 
     def test_readers_do_not_migrate_but_say_what_does(self, tmp_path: Path) -> None:
         path = run_database(tmp_path / "r")
