@@ -5,11 +5,23 @@ text, ``apply`` one of them. Every 64th entry at the latest is whole, so that at
 position. Shared by all stores; standard library only; nothing blocks.
 
 Bodies are UTF-8 and readable in a database shell: WHOLE is the state's JSON; DELTA is JSON, described in
-``loom_core.history.deltas``; WHOLE_ZLIB is compressed WHOLE; SAME is empty.
+``loom_core.history.deltas``; WHOLE_ZLIB is compressed WHOLE; SAME is empty. Only DELTA_ZLIB is not readable by itself:
+a long DELTA, deflated with the end of the state before as dictionary.
 """
 
 from loom_core.history.decoder import apply, restore
 from loom_core.history.encoder import GROUP, HistoryEncoder
-from loom_core.history.forms import DELTA, SAME, WHOLE, WHOLE_ZLIB, HistoryCorrupt
+from loom_core.history.forms import DELTA, DELTA_ZLIB, SAME, WHOLE, WHOLE_ZLIB, HistoryCorrupt
 
-__all__ = ["DELTA", "GROUP", "SAME", "WHOLE", "WHOLE_ZLIB", "HistoryCorrupt", "HistoryEncoder", "apply", "restore"]
+__all__ = [
+    "DELTA",
+    "DELTA_ZLIB",
+    "GROUP",
+    "SAME",
+    "WHOLE",
+    "WHOLE_ZLIB",
+    "HistoryCorrupt",
+    "HistoryEncoder",
+    "apply",
+    "restore",
+]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from loom_core.history.deltas import changed_fields, is_text_splice, parse, spliced
 from loom_core.history.fields import join, split
-from loom_core.history.forms import DELTA, SAME, WHOLE, WHOLE_ZLIB, HistoryCorrupt
+from loom_core.history.forms import DELTA, DELTA_ZLIB, DICTIONARY_CHARS, SAME, WHOLE, WHOLE_ZLIB, HistoryCorrupt
 
 
 def restore(rows: Iterable[tuple[int, bytes]]) -> str:
@@ -58,7 +58,7 @@ class _State:
 def _applied(state: _State | None, form: int, body: bytes) -> _State:
     if form in (WHOLE, WHOLE_ZLIB):
         return _State(_text_of(form, body))
-    if form not in (DELTA, SAME):
+    if form not in (DELTA, DELTA_ZLIB, SAME):
         raise HistoryCorrupt(f"there is no form {form!r}")
     if state is None:
         raise HistoryCorrupt("a group must begin with a whole state")
@@ -66,10 +66,21 @@ def _applied(state: _State | None, form: int, body: bytes) -> _State:
         if body:
             raise HistoryCorrupt(f"an unchanged state has {len(body)} bytes")
         return state
-    delta = parse(body)
+    delta = parse(_unpacked(body, state.text()) if form == DELTA_ZLIB else body)
     if is_text_splice(delta):
         return _State(spliced(state.text(), delta, "the state"))
     return _State(None, changed_fields(state.fields(), delta))
+
+
+def _unpacked(body: bytes, previous: str) -> bytes:
+    unpacker = zlib.decompressobj(wbits=-15, zdict=previous[-DICTIONARY_CHARS:].encode())
+    try:
+        delta = unpacker.decompress(body) + unpacker.flush()
+    except zlib.error as broken:
+        raise HistoryCorrupt(f"a compressed delta cannot be read: {broken}") from broken
+    if not unpacker.eof or unpacker.unused_data:
+        raise HistoryCorrupt("a compressed delta is cut off or too long")
+    return delta
 
 
 def _text_of(form: int, body: bytes) -> str:

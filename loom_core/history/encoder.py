@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from loom_core.contracts.stores import EncodedState
 from loom_core.history.deltas import fields_delta, text_delta
 from loom_core.history.fields import split
-from loom_core.history.forms import DELTA, SAME, WHOLE, WHOLE_ZLIB
+from loom_core.history.forms import DELTA, DELTA_ZLIB, DICTIONARY_CHARS, SAME, WHOLE, WHOLE_ZLIB
 
 GROUP = 64
 """Entries from one whole state to the next, at most: the rows read to restore any of them."""
@@ -17,6 +17,9 @@ SHORT = 256
 """Characters up to which a state is stored whole: a difference would save nothing worth a look-up."""
 
 _COMPRESS_FROM = 512
+
+_COMPRESS_DELTA_FROM = 300
+"""Bytes from which a delta is compressed: what a person or a model said, not the small change of a counting step."""
 
 
 class HistoryEncoder:
@@ -63,13 +66,22 @@ class HistoryEncoder:
         if len(text) <= SHORT:
             return WHOLE, text.encode()
         delta = self._delta(self._text, state)
-        return (DELTA, delta.encode()) if len(delta) * 2 <= len(text) else _whole(text)
+        return _difference(delta.encode(), self._text) if len(delta) * 2 <= len(text) else _whole(text)
 
     def _delta(self, previous: str, state: EncodedState) -> str:
         if state.fields is None:
             return text_delta(previous, state.text)
         before = self._fields if self._fields is not None else split(previous)
         return text_delta(previous, state.text) if before is None else fields_delta(before, state.fields)
+
+
+def _difference(delta: bytes, previous: str) -> tuple[int, bytes]:
+    """Return a delta, compressed if it is long: what is said in a conversation uses the words that were said before."""
+    if len(delta) < _COMPRESS_DELTA_FROM:
+        return DELTA, delta
+    packer = zlib.compressobj(6, wbits=-15, zdict=previous[-DICTIONARY_CHARS:].encode())
+    packed = packer.compress(delta) + packer.flush()
+    return (DELTA_ZLIB, packed) if len(packed) * 10 <= len(delta) * 9 else (DELTA, delta)
 
 
 def _whole(text: str) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The four forms of a history entry; stored, so never renumbered."""
+"""The five forms of a history entry; stored, so never renumbered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ WHOLE: Final = 0
 DELTA: Final = 1
 WHOLE_ZLIB: Final = 2
 SAME: Final = 3
+DELTA_ZLIB: Final = 4
+
+DICTIONARY_CHARS: Final = 32_000
+"""How much of the previous state's end a compressed delta may refer back to; as stored, so never changed."""
 
 
 class HistoryCorrupt(LoomError, ValueError):

@@ -44,6 +44,7 @@ from loom_core.runtime.calls import (
 from loom_core.runtime.failures import to_record
 from loom_core.runtime.outcomes import Parked
 from loom_core.runtime.services import Observation
+from loom_core.runtime.stopping import last_word
 
 if TYPE_CHECKING:
     from loom_core.runtime.active import ActiveRun
@@ -217,7 +218,7 @@ class StepJournal:
         except BaseException as interruption:
             # Cancelled in its middle: whether the effect happened, nobody here knows.
             cut = to_record(interruption, ErrorCategory.UNKNOWN)
-            await self._end(record, CallEnd(**place_of(record), status="unknown", error=cut))
+            await last_word(self._end(record, CallEnd(**place_of(record), status="unknown", error=cut)))
             raise
         try:
             text = result_text(tool, result)
@@ -286,7 +287,7 @@ class StepJournal:
             ) from error
         except BaseException as interruption:
             cut = to_record(interruption, ErrorCategory.UNKNOWN)
-            await self._end(record, CallEnd(**place_of(record), status="unknown", error=cut))
+            await last_word(self._end(record, CallEnd(**place_of(record), status="unknown", error=cut)))
             raise
         usage = answer.usage
         await self._end(

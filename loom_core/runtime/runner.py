@@ -37,7 +37,7 @@ from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, no_observer
-from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.stopping import StopRequest, last_word
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -434,7 +434,8 @@ def _decision_error(by: str, *, retry: bool, fail: str | None) -> ErrorRecord:
 async def _abandon(run: ActiveRun, error: BaseException) -> None:
     """Release the lease if the run is still ours; what is being raised says more than a failure to do so."""
     try:
-        await run.abandon()
+        if not await last_word(run.abandon()):
+            error.add_note("the run's lease could not be released in time: the database stayed locked")
     except LoomError as second:
         error.add_note(f"the run's lease could not be released: {second}")
 

@@ -1,8 +1,32 @@
-"""A request to stop after the step under way."""
+"""A request to stop after the step under way, and how long stopping at once may take."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+LAST_WORD_LIMIT_S = 2.0
+
+
+async def last_word(write: Coroutine[Any, Any, object]) -> bool:
+    """Make a last write of a run that is being interrupted; return False if it was given up after two seconds.
+
+    Somebody else's lock on the database is otherwise waited for, for up to a minute; who pressed Ctrl-C twice does not
+    wait that long. What is not written is found out by whoever claims the run next. What ``write`` raises is raised.
+    """
+    task = asyncio.ensure_future(write)
+    try:
+        await asyncio.wait({task}, timeout=LAST_WORD_LIMIT_S)
+    finally:
+        in_time = task.done()
+        task.cancel()
+    if not in_time:
+        await asyncio.wait({task})
+    if task.cancelled():
+        return False
+    task.result()
+    return True
 
 
 class StopRequest:

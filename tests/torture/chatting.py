@@ -18,7 +18,7 @@ from loom_run.main import main
 from loom_core import open_store
 from loom_core.contracts.models import ModelEvent, ModelRequest
 from loom_core.contracts.stores import CallRecord
-from loom_core.errors import RunNotFound, StoreUnusable
+from loom_core.errors import RunNotFound, StoreEmpty, StoreUnusable
 from tests.torture.crashing import CrashingVFS, Ending, Writes, in_child
 
 RUN_ID = "talk"
@@ -132,7 +132,10 @@ def facts(table: Table) -> Facts:
 async def _facts(table: Table) -> Facts:
     try:
         store = open_store(str(table.db), "read")
+    except StoreEmpty:
+        return Facts(status=None)
     except StoreUnusable:
+        assert not table.db.exists()
         return Facts(status=None)
     try:
         record = await store.get_run(RUN_ID)

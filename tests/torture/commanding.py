@@ -21,18 +21,19 @@ agent = make_agent(Path({ledger!r}))
 
 def run(db: Path, ledger: Path) -> dict[str, Any]:
     """Start the ledger run with `loom-runner run`; belongs into a child."""
-    agent = db.with_suffix(".py")
-    # Each child its own file: one that is written while another process reads it is half an agent.
-    own = agent.with_stem(f"{agent.stem}_{os.getpid()}")
-    own.write_text(_AGENT.format(ledger=str(ledger)))
-    return _main("run", str(own), "--run-id", ledger_agent.RUN_ID, "--db", str(db))
+    return _main("run", _agent_file(db, ledger), "--run-id", ledger_agent.RUN_ID, "--db", str(db))
 
 
 def resume(db: Path, ledger: Path) -> dict[str, Any]:
     """Resume it with `loom-runner resume`; belongs into a child."""
+    return _main("resume", _agent_file(db, ledger), "--run-id", ledger_agent.RUN_ID, "--db", str(db))
+
+
+def _agent_file(db: Path, ledger: Path) -> str:
+    # One for each process: a file that is written while another process reads it is half an agent.
     own = db.with_name(f"{db.stem}_{os.getpid()}.py")
     own.write_text(_AGENT.format(ledger=str(ledger)))
-    return _main("resume", str(own), "--run-id", ledger_agent.RUN_ID, "--db", str(db))
+    return str(own)
 
 
 def _main(*argv: str) -> dict[str, Any]:

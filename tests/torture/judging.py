@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from loom_core import open_store
-from loom_core.errors import RunNotFound, StoreUnusable
+from loom_core.errors import RunNotFound, StoreEmpty, StoreUnusable
 from loom_core.runtime.runner import resolve_call
 from tests.torture import ledger_agent
 from tests.torture.crashing import in_child
@@ -54,8 +54,10 @@ def judge(db: Path, ledger: Path) -> None:
 async def _is_begun(db: Path) -> bool:
     try:
         store = open_store(str(db), "read")
+    except StoreEmpty:
+        return False
     except StoreUnusable:
-        assert not db.exists() or db.stat().st_size == 0 or not _has_tables(db)
+        assert not db.exists()
         return False
     try:
         await store.get_run(ledger_agent.RUN_ID)
@@ -64,16 +66,6 @@ async def _is_begun(db: Path) -> bool:
     finally:
         await store.aclose()
     return True
-
-
-def _has_tables(db: Path) -> bool:
-    import apsw
-
-    connection = apsw.Connection(str(db))
-    try:
-        return bool(list(connection.execute("select 1 from sqlite_schema limit 1")))
-    finally:
-        connection.close()
 
 
 async def _decide(db: Path, ledger: Path, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""`loom-run chat --mock-llm`, killed at every write to its database and at random instants, resumed by its own command."""
+"""`loom-run chat --mock-llm`, killed at every write to its database and at random instants, and resumed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def test_killed_again_and_again_while_resuming_a_turn_is_still_finished(place: P
     for round_ in range(40 if whole_torture else 2):
         turn = round_ % len(TURNS)
         table = seated(place, f"again{round_}", turn)
-        deaths += chatting.say(table, turn, writes=Writes(die_at=rng.randint(*FIRST_DEATHS[turn]))).signal == signal.SIGKILL
+        deaths += (
+            chatting.say(table, turn, writes=Writes(die_at=rng.randint(*FIRST_DEATHS[turn]))).signal == signal.SIGKILL
+        )
         for point in rng.choices(range(2, 24), k=4):
             if chatting.facts(table).status is not None:
                 deaths += chatting.resume(table, writes=Writes(die_at=point)).signal == signal.SIGKILL

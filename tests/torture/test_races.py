@@ -150,9 +150,7 @@ def _leave_an_orphan(db: Path, ledger: Path, report: Path) -> None:
     assert in_child(work, report).signal == signal.SIGKILL
 
 
-def test_after_kill_of_its_owner_a_run_is_taken_over_without_waiting_for_the_lease(
-    tmp_path: Path, whole_torture: bool
-) -> None:
+def test_after_kill_of_its_owner_a_run_is_taken_over_without_waiting_for_the_lease(tmp_path: Path) -> None:
     report = tmp_path / "report"
     db, ledger = tmp_path / "run.sqlite", tmp_path / "run.ledger"
     _leave_an_orphan(db, ledger, report)

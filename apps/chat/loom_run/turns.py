@@ -78,7 +78,11 @@ def finish_turn(invocation: Invocation, run_id: str, *, retry_failed: bool, max_
         runtime, conversation = await _runtime_of(invocation, run_id)
 
         async def act(runner: AgentRunner) -> Turn:
-            return Turn(await answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps))
+            try:
+                return Turn(await answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps))
+            except RunBusy as busy:
+                busy.hint = "wait until it is done, or stop that process"
+                raise
 
         return await _drive(invocation, runtime, "write", run_id, conversation, act, stopper)
 

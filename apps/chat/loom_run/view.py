@@ -13,10 +13,15 @@ _ARGUMENT_COLUMNS = 80
 
 
 class TurnView:
-    """An observer that prints. Prints nothing with ``--json``, whose document comes at the end."""
+    """An observer that prints. Prints nothing with ``--json``, whose document comes at the end.
+
+    Text is shown as it arrives on a terminal only. Into a pipe or a file goes the answer: neither what an attempt said
+    before it was cut off, nor what the model said between tools.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._live = output.columns is not None and not output.as_json
         self._line_open = False
         self._printed: list[str] = []
 
@@ -33,7 +38,7 @@ class TurnView:
 
     def end_line(self) -> None:
         """End a line that is still open."""
-        if self._line_open and not self._output.as_json:
+        if self._line_open:
             self._output.stream("\n")
         self._line_open = False
 
@@ -43,19 +48,22 @@ class TurnView:
             return
         if "".join(self._printed) != text:
             self.end_line()
-            self._output.block(text)
+            self._show(text)
         self.end_line()
 
     def _model_event(self, event: object) -> None:
         if isinstance(event, (TextDelta, RefusalDelta)):
-            self._printed.append(event.text)
-            if not self._output.as_json:
-                self._output.stream(event.text)
-                self._line_open = not event.text.endswith("\n")
+            if self._live:
+                self._printed.append(event.text)
+                self._show(event.text)
         elif isinstance(event, ThinkingDelta) and event.text.strip():
             self._output.detail(f"thinking: {event.text.strip()}")
         elif isinstance(event, Finish):
             self.end_line()
+
+    def _show(self, text: str) -> None:
+        self._output.stream(text)
+        self._line_open = not text.endswith("\n")
 
     def _tool(self, kind: str, call: CallRecord) -> None:
         self.end_line()

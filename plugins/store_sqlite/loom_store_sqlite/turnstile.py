@@ -36,7 +36,7 @@ class Turnstile:
         self._descriptor = self._find()
 
     def enter(self) -> None:
-        """Take the lock; raises ``apsw.BusyError`` while somebody else has it. Every return is followed by ``leave``."""
+        """Take the lock, to be followed by ``leave``; raises ``apsw.BusyError`` while somebody else has it."""
         if not self._inside.acquire(blocking=False):
             raise apsw.BusyError(f"{self._file.name} is locked")
         try:

@@ -30,6 +30,42 @@ def make(context):
     return charge
 """
 
+FLAKY = """
+@hookimpl
+def loom_models():
+    yield ModelEntry(name="flaky", prefix="flaky", summary="fails twice", factory=lambda context: Flaky())
+
+class Flaky:
+    asked = 0
+
+    async def stream(self, request):
+        from loom_core.contracts.models import Finish, TextDelta
+        from loom_core.errors import ErrorCategory, ModelFailed
+        self.asked += 1
+        if self.asked < 3:
+            yield TextDelta("half an ans")
+            raise ModelFailed("the model is down", error_category=ErrorCategory.TRANSIENT)
+        yield TextDelta("Here.")
+        yield Finish("stop")
+
+    async def capabilities(self, model):
+        from loom_core.contracts.models import ModelCapabilities
+        return ModelCapabilities()
+
+    async def models(self):
+        return ()
+
+    async def aclose(self):
+        pass
+"""
+
+
+@pytest.fixture
+def flaky(chat: Chat, tmp_path: Path) -> Iterator[Chat]:
+    with site(tmp_path / "site") as made:
+        made.add("flaky", FLAKY)
+        yield chat
+
 
 @pytest.fixture
 def charging(chat: Chat, tmp_path: Path) -> Iterator[Chat]:
@@ -38,30 +74,16 @@ def charging(chat: Chat, tmp_path: Path) -> Iterator[Chat]:
         yield chat
 
 
-def test_a_model_that_fails_for_a_while_is_asked_again(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loom_llm_mock.backend import MockBackend
-
-    chat.script({"error": DOWN})
-    broken, failures = chat.place.parent / "script.json", []
-    plain = MockBackend.stream
-
-    def stream(self, request):
-        # The backend is the real one; the script is mended between two attempts.
-        backend = self if len(failures) < 2 else MockBackend()
-        failures.append(request)
-        return plain(backend, request)
-
-    monkeypatch.setattr(MockBackend, "stream", stream)
-    done = chat.say("hello")
-    assert broken.exists()
-    assert (done.status, done.out) == (0, "You said: hello\n")
-    assert [status for _, _, status in calls(chat.place / "runs.sqlite")] == ["unknown", "unknown", "done"]
+def test_a_model_that_fails_for_a_while_is_asked_again_and_only_its_answer_is_printed(flaky: Chat) -> None:
+    done = flaky.say("hello", "--model", "flaky:one")
+    assert (done.status, done.out) == (0, "Here.\n")
+    assert [status for _, _, status in calls(flaky.place / "runs.sqlite")] == ["unknown", "unknown", "done"]
 
 
 def test_a_model_that_fails_for_good_is_one_sentence_and_the_turn_can_be_tried_again(chat: Chat) -> None:
     chat.script({"text": "half an ans", "error": DOWN})
     done = chat.say("hello")
-    assert done.status == 1
+    assert (done.status, done.out) == (1, "")
     assert done.err == (
         "error: run `q` failed: ModelFailed: the model is down\n"
         "hint: when the cause is gone: loom-run resume --retry-failed --run-id q --db runs.sqlite\n"
@@ -145,6 +167,9 @@ def test_a_conversation_that_another_process_drives_takes_no_message(chat: Chat)
         assert busy.out == ""
         assert busy.err.count("error: ") == 1
         assert "the message was not sent" in busy.err
+        assert busy.err.count("what it does: loom-run explain --run-id q --db runs.sqlite") == 1
+        resumed = chat("resume", "--run-id", "q")
+        assert (resumed.status, resumed.err.count("what it does: ")) == (1, 1)
         assert chat("list", "--json").data["conversations"][0]["standing"] == "running"
     finally:
         driving.kill()

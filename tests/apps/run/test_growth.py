@@ -43,6 +43,5 @@ def test_a_late_turn_costs_what_an_early_one_does(sizes: list[int]) -> None:
     assert sizes[-1] < TURNS * 4_400
 
 
-@pytest.mark.xfail(strict=True, reason="differences of states are stored uncompressed: 418 KB; see docs/loom-run.md")
 def test_two_hundred_messages_of_five_hundred_bytes_fit_into_400_kb(sizes: list[int]) -> None:
     assert sizes[-1] <= 400_000

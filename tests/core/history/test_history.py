@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loom_core.contracts.stores import EncodedState
-from loom_core.history import DELTA, GROUP, SAME, WHOLE, WHOLE_ZLIB, HistoryCorrupt, HistoryEncoder, apply, restore
+from loom_core.history import (
+    DELTA,
+    DELTA_ZLIB,
+    GROUP,
+    SAME,
+    WHOLE,
+    WHOLE_ZLIB,
+    HistoryCorrupt,
+    HistoryEncoder,
+    apply,
+    restore,
+)
 from loom_core.history.fields import join, split
 from loom_core.values import codec_for
 
@@ -280,3 +291,23 @@ def test_splitting_gives_exact_slices(value: dict[str, Any]) -> None:
 )
 def test_what_does_not_join_to_the_same_text_is_not_split(text: str) -> None:
     assert split(text) is None
+
+
+def test_a_long_delta_is_compressed_with_the_words_that_were_said_before() -> None:
+    codec, encoder = codec_for(object), HistoryEncoder()
+    said = [" ".join(f"word{(i * 7 + k * 13) % 400}" for k in range(70)) for i in range(40)]
+    rows = [encoder.push(codec.encode({"messages": said[: n + 1]})) for n in range(40)]
+    assert {form for form, _ in rows[2:]} == {DELTA_ZLIB}
+    assert sum(len(body) for _, body in rows[20:]) < sum(len(text) for text in said[20:]) / 2
+    assert restore(rows) == codec.encode({"messages": said}).text
+
+
+def test_a_compressed_delta_that_was_cut_or_belongs_elsewhere_is_told() -> None:
+    codec, encoder = codec_for(object), HistoryEncoder()
+    first = codec.encode({"messages": ["a" * 400, "b" * 400]})
+    encoder.push(first)
+    form, body = encoder.push(codec.encode({"messages": ["a" * 400, "b" * 400, " ".join(map(str, range(200)))]}))
+    assert form == DELTA_ZLIB
+    for spoiled in (body[:-3], body + b"x", b"", b"\xff" * len(body)):
+        with pytest.raises(HistoryCorrupt):
+            apply(first.text, form, spoiled)
