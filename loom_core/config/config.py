@@ -10,13 +10,11 @@ from typing import TypeVar
 import attrs
 
 from loom_core.config.paths import user_config_file
-from loom_core.config.secrets import is_secret, masked
-from loom_core.config.sources import Setting, from_environment, from_file, from_flags
+from loom_core.config.sources import SETTINGS_HINT, Setting, from_environment, from_file, from_flags
+from loom_core.config.variables import is_strict
 from loom_core.errors import ConfigError
 
 T = TypeVar("T")
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +30,7 @@ class ConfigItem:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """What is in force; made by ``load_config``.
+    """What is in force; made by ``load_config``, or by ``read_config`` with the faults there are.
 
     ``settings`` holds one setting for each path, the winner's. Core settings are checked when the configuration is
     loaded, a plugin's when ``plugin`` is asked for them.
@@ -40,6 +38,8 @@ class Config:
 
     settings: tuple[Setting, ...] = ()
     strict_plugins: bool = False
+    faults: tuple[str, ...] = ()
+    hint: str | None = None
 
     @property
     def db(self) -> str | None:
@@ -85,7 +85,7 @@ class Config:
         for setting in self.settings:
             name = setting.path[1] if setting.path[0] == "plugins" else None
             if name is not None and _normal(name) not in known:
-                near = get_close_matches(_normal(name), known, n=1)
+                near = get_close_matches(_normal(name), known, n=1, cutoff=0.7)
                 guess = f"; did you mean `{known[near[0]]}`?" if near else ""
                 sentences[name] = f"plugins.{name} ({setting.origin}): no such plugin is installed{guess}"
         return tuple(sentences.values())
@@ -101,12 +101,27 @@ def load_config(
     config_file: Path | None = None,
     user_file: Path | None = None,
 ) -> Config:
-    """Put the configuration together: flag, then environment, then ``config_file``, then the user's file.
+    """Put the configuration together as ``read_config`` does; raises ``ConfigError`` with every fault found."""
+    config = read_config(flags=flags, environ=environ, config_file=config_file, user_file=user_file)
+    if config.faults:
+        raise ConfigError(config.faults, hint=config.hint)
+    return config
+
+
+def read_config(
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config_file: Path | None = None,
+    user_file: Path | None = None,
+) -> Config:
+    """Put the configuration together, whatever is wrong with it: flag, then environment, then ``config_file``, then the user's file.
 
     Each setting is taken from the first source that has it; a list is replaced, never added to. ``flags`` are core
     settings by name, None where not given. ``config_file`` defaults to ``LOOM_CONFIG`` and must exist if it is named;
     ``user_file`` defaults to ``loom/config.toml`` under ``XDG_CONFIG_HOME`` or ``~/.config`` and need not exist. No
-    other file is read: a workspace's own is not trusted. Raises ``ConfigError`` with every fault found.
+    other file is read: a workspace's own is not trusted. ``faults`` has what is wrong, but for plugins' tables; such a
+    configuration is there to be reported together with those, not to be worked with.
     """
     named = config_file or (Path(environ["LOOM_CONFIG"]) if environ.get("LOOM_CONFIG") else None)
     sources = [from_flags(flags), from_environment(environ)]
@@ -114,12 +129,17 @@ def load_config(
         sources.append(from_file(named, must_exist=True))
     sources.append(from_file(user_file or user_config_file(environ), must_exist=False))
     faults = [fault for source in sources for fault in source.faults]
+    hints = [source.hint for source in sources if source.hint]
     won = _winners(setting for source in sources for setting in source.settings)
-    faults.extend(fault for setting in won for fault in _core_faults(setting))
-    if faults:
-        raise ConfigError(tuple(faults), hint="the settings there are: docs/configuration.md")
-    strict = environ.get("LOOM_STRICT_PLUGINS", "").strip().lower() in _TRUE
-    return Config(settings=won, strict_plugins=strict)
+    wrong = [fault for setting in won for fault in _core_faults(setting)]
+    if wrong:
+        hints.append(SETTINGS_HINT)
+    return Config(
+        settings=won,
+        strict_plugins=is_strict(environ),
+        faults=(*faults, *wrong),
+        hint=" · ".join(dict.fromkeys(hints)) or None,
+    )
 
 
 def _winners(settings: Iterable[Setting]) -> tuple[Setting, ...]:
@@ -146,13 +166,16 @@ def _core_faults(setting: Setting) -> Sequence[str]:
 
 
 def _item(setting: Setting) -> ConfigItem:
-    key = setting.path[-1]
+    # Imported here: the patterns that it compiles cost every start two milliseconds.
+    from loom_core.config.secrets import is_hidden, masked_at
+
+    keys = setting.path[2:] if setting.path[0] == "plugins" else setting.path
     return ConfigItem(
         path=".".join(setting.path),
         value=setting.value,
-        shown=masked(key, setting.value),
+        shown=masked_at(keys, setting.value),
         origin=setting.origin,
-        secret=is_secret(key, setting.value),
+        secret=is_hidden(keys, setting.value),
     )
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from loom_core.config.secrets import is_secret
+from loom_core.config.secrets import is_hidden, without_secrets
 from loom_core.config.sources import Setting
 from loom_core.config.strictness import is_mapping, is_sequence, is_union, words
 
@@ -37,7 +37,7 @@ def read_text(setting: Setting, type_: Any) -> object:
     try:
         return _read(text, type_)
     except ValueError as error:
-        quoted = "" if is_secret(setting.path[-1]) else f" ({text[:40]!r})"
+        quoted = "" if is_hidden(setting.path[2:], text) else f" ({without_secrets(text)[:40]!r})"
         reason = f"must be {words(type_)}, not this text{quoted}"
         raise Unreadable(setting.path, setting.origin, reason) from error
 

@@ -8,9 +8,18 @@ from pathlib import Path
 
 import attrs
 
+from loom_core.config.files import Unusable, read_regular
+from loom_core.config.variables import PLUGIN_PREFIX, variable_faults
+
 ENVIRONMENT_OF = {"db": "LOOM_DB", "model": "LOOM_MODEL", "disable_plugins": "LOOM_DISABLE_PLUGINS"}
 CORE_SETTINGS = tuple(ENVIRONMENT_OF)
-PLUGIN_PREFIX = "LOOM_PLUGINS__"
+
+SETTINGS_HINT = (
+    "settings are db, model, disable_plugins and plugins.NAME.FIELD · once this is corrected, "
+    "`loom config show --origin` lists them all"
+)
+_MISSING_HINT = "name a readable TOML file with --config or LOOM_CONFIG, or leave them out: no file is needed"
+_MEND_HINT = 'write it as TOML in UTF-8, for example: db = "runs.sqlite" · then: loom config show --config {}'
 
 
 @attrs.frozen(kw_only=True)
@@ -25,10 +34,11 @@ class Setting:
 
 @attrs.frozen
 class Source:
-    """What one source gave."""
+    """What one source gave. ``hint`` is what to do about the faults."""
 
     settings: tuple[Setting, ...] = ()
     faults: tuple[str, ...] = ()
+    hint: str | None = None
 
 
 def from_flags(flags: Mapping[str, object]) -> Source:
@@ -44,7 +54,10 @@ def from_flags(flags: Mapping[str, object]) -> Source:
 
 
 def from_environment(environ: Mapping[str, str]) -> Source:
-    """Return the settings of ``LOOM_DB``, ``LOOM_MODEL``, ``LOOM_DISABLE_PLUGINS``, ``LOOM_PLUGINS__NAME__FIELD``."""
+    """Return the settings of ``LOOM_DB``, ``LOOM_MODEL``, ``LOOM_DISABLE_PLUGINS``, ``LOOM_PLUGINS__NAME__FIELD``.
+
+    Any other variable that looks like one of Loom's is a fault: a misspelt setting must not be silently without effect.
+    """
     settings: list[Setting] = []
     faults: list[str] = []
     for name, variable in ENVIRONMENT_OF.items():
@@ -62,7 +75,8 @@ def from_environment(environ: Mapping[str, str]) -> Source:
             continue
         origin = f"environment {variable}"
         settings.append(Setting(path=("plugins", *keys), value=environ[variable], origin=origin, is_text=True))
-    return Source(tuple(settings), tuple(faults))
+    faults.extend(variable_faults(environ))
+    return Source(tuple(settings), tuple(faults), SETTINGS_HINT if faults else None)
 
 
 def from_file(path: Path, *, must_exist: bool) -> Source:
@@ -71,16 +85,24 @@ def from_file(path: Path, *, must_exist: bool) -> Source:
 
     origin = f"file {path}"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_regular(path).decode())
+        settings = tuple(_leaves((), data, origin))
     except FileNotFoundError:
-        return Source(faults=(f"{origin}: there is no such file",) if must_exist else ())
-    except OSError as error:
-        return Source(faults=(f"{origin}: cannot be read: {error.strerror or error}",))
+        if not must_exist:
+            return Source()
+        return Source(faults=(f"{origin}: there is no such file",), hint=_MISSING_HINT)
+    except (OSError, Unusable) as error:
+        reason = error if isinstance(error, Unusable) else f"cannot be read: {error.strerror or error}"
+        return Source(faults=(f"{origin}: {reason}",), hint=_MISSING_HINT)
     except UnicodeDecodeError as error:
-        return Source(faults=(f"{origin}: is not UTF-8 text (byte {error.start})",))
-    except tomllib.TOMLDecodeError as error:
-        return Source(faults=(f"{origin}: is not TOML: {error}",))
-    return Source(tuple(_leaves((), data, origin)), tuple(_file_faults(data, origin)))
+        return Source(faults=(f"{origin}: is not UTF-8 text (byte {error.start})",), hint=_MEND_HINT.format(path))
+    except RecursionError:
+        return Source(faults=(f"{origin}: is nested too deeply",), hint=_MEND_HINT.format(path))
+    except ValueError as error:
+        # Not only ``TOMLDecodeError``: a number of thousands of digits is a plain ``ValueError``.
+        return Source(faults=(f"{origin}: is not TOML: {error}",), hint=_MEND_HINT.format(path))
+    faults = tuple(_file_faults(data, origin))
+    return Source(settings, faults, SETTINGS_HINT if faults else None)
 
 
 def variable_of(path: tuple[str, ...]) -> str:
@@ -109,7 +131,7 @@ def _file_faults(data: Mapping[str, object], origin: str) -> Iterator[str]:
         if key == "plugins":
             yield from _plugin_table_faults(value, origin)
         elif key not in CORE_SETTINGS:
-            near = get_close_matches(key, (*CORE_SETTINGS, "plugins"), n=1)
+            near = get_close_matches(key, (*CORE_SETTINGS, "plugins"), n=1, cutoff=0.7)
             guess = f"did you mean `{near[0]}`?" if near else f"settings there are: {', '.join(CORE_SETTINGS)}, plugins"
             yield f"{key} ({origin}): is unknown; {guess}"
 

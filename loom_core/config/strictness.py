@@ -14,6 +14,8 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
+from loom_core.config.secrets import without_secrets
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 _KINDS = {
     bool: "a truth value",
@@ -32,6 +34,7 @@ class Mismatch(ValueError):
 
     def __init__(self, expected: str, value: object) -> None:
         self.without_value = f"must be {expected}, not {_KINDS.get(type(value), type(value).__name__)}"
+        self.value = value
         super().__init__(self.without_value + _quoted(value))
 
 
@@ -75,7 +78,8 @@ def words(type_: Any) -> str:
 def _quoted(value: object) -> str:
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return ""
-    shown = repr(value)
+    # Before it is cut: a password must not lose the `@` that it is known by.
+    shown = repr(without_secrets(value) if isinstance(value, str) else value)
     return f" ({shown if len(shown) <= 40 else shown[:39] + '…'})"
 
 

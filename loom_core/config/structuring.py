@@ -13,7 +13,7 @@ import attrs
 from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from loom_core.config.reading import Unreadable, read_text
-from loom_core.config.secrets import is_secret
+from loom_core.config.secrets import is_hidden, redacted, secrets_in
 from loom_core.config.sources import Setting, variable_of
 from loom_core.config.strictness import Mismatch, strict_converter
 from loom_core.errors import ConfigError, PluginError
@@ -44,7 +44,10 @@ def structure(plugin: str, settings: Sequence[Setting], cls: type[T]) -> T:
         except (ValueError, TypeError) as error:
             origins = ", ".join(dict.fromkeys(setting.origin for setting in settings))
             faults.append(f"plugins.{plugin} ({origins or 'defaults'}): {error}")
-    raise ConfigError(tuple(faults), hint=f"the settings there are: loom plugins show {plugin}")
+    # A validator of the plugin's own may quote whatever it was given.
+    secrets = [pair for setting in settings for pair in secrets_in(setting.path[2:], setting.value)]
+    shown = tuple(redacted(fault, secrets) for fault in faults)
+    raise ConfigError(shown, hint=f"the settings there are: loom plugins show {plugin}")
 
 
 def _by_field(settings: Iterable[Setting], fields: Mapping[str, Any]) -> tuple[dict[str, list[Setting]], list[Setting]]:
@@ -76,7 +79,7 @@ def _field_faults(
         return [f"{'.'.join(at)} ({_origin(settings, at)}): {reason}" for at, reason in _reasons(error, path)]
     refusal = _refusal(field, value)
     if refusal:
-        shown = "is refused (the value is not shown)" if _is_hidden(path) else refusal
+        shown = "is refused (the value is not shown)" if is_hidden(path[2:], value) else refusal
         return [f"{'.'.join(path)} ({settings[0].origin}): {shown}"]
     values[name] = value
     return []
@@ -127,8 +130,10 @@ def _reasons(error: Exception, path: tuple[str, ...]) -> Iterator[tuple[tuple[st
         elif isinstance(other, KeyError):
             # cattrs notes the field that is missing, so the path ends with it.
             yield path, "is missing"
-        elif _is_hidden(path):
-            yield path, other.without_value if isinstance(other, Mismatch) else "is refused (the value is not shown)"
+        elif isinstance(other, Mismatch):
+            yield path, other.without_value if is_hidden(path[2:], other.value) else str(other)
+        elif is_hidden(path[2:]):
+            yield path, "is refused (the value is not shown)"
         else:
             yield path, str(other)
 
@@ -143,12 +148,7 @@ def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 def _unknown_key(setting: Setting, fields: Mapping[str, Any]) -> str:
-    near = get_close_matches(setting.path[2], fields, n=1)
+    near = get_close_matches(setting.path[2], fields, n=1, cutoff=0.7)
     names = f"keys there are: {', '.join(fields)}" if fields else "this plugin has nothing to configure"
     rest = f"did you mean `{near[0]}`?" if near else names
     return f"{'.'.join(setting.path[:3])} ({setting.origin}): is unknown; {rest}"
-
-
-def _is_hidden(path: Sequence[str]) -> bool:
-    """Return whether a message about this path must not quote the value; a count of tokens may be quoted."""
-    return any(is_secret(key, "0") for key in path[2:])

@@ -208,9 +208,11 @@ class CallEnd:
     decided_by: str | None = None
 
 
-def may_end(status: CallStatus, end: CallEnd) -> bool:
-    """Return True if a call of this status may be ended so: once, but what failed may be decided again by a person."""
-    return status in ("started", "unknown") or (status == "failed" and end.decided_by is not None)
+def may_end(status: CallStatus, decided_by: str | None, end: CallEnd) -> bool:
+    """Return True if a call may be ended so: once, but a person may decide again what failed or what was decided."""
+    if status in ("started", "unknown"):
+        return True
+    return end.decided_by is not None and (status == "failed" or decided_by is not None)
 
 
 @attrs.frozen(kw_only=True)

@@ -27,12 +27,19 @@ class Found:
         return self.name in names or f"{self.name}@{self.distribution}" in names
 
 
-def found(points: Iterable[EntryPoint]) -> tuple[Found, ...]:
+def found(points: Collection[EntryPoint]) -> tuple[Found, ...]:
     """Return entry points with their origins, in the order of their names."""
-    return tuple(sorted(Found(point.name, *_origin(point), point) for point in points))
+    # Reading a distribution's metadata costs a millisecond, and several plugins may come with one.
+    origins: dict[int, tuple[str, str]] = {}
+    plugins = []
+    for point in points:
+        if id(point.dist) not in origins:
+            origins[id(point.dist)] = _origin(point)
+        plugins.append(Found(point.name, *origins[id(point.dist)], point))
+    return tuple(sorted(plugins))
 
 
-def installed(warnings: list[str]) -> Iterable[EntryPoint]:
+def installed(warnings: list[str]) -> Collection[EntryPoint]:
     """Return the entry points of every installed distribution; what cannot be read is added to ``warnings``."""
     try:
         return entry_points(group=ENTRY_POINT_GROUP)
@@ -45,13 +52,13 @@ def unknown_names(names: Collection[str], plugins: Iterable[Found]) -> tuple[str
     known = {name for plugin in plugins for name in (plugin.name, f"{plugin.name}@{plugin.distribution}")}
     sentences = []
     for name in sorted(set(names) - known):
-        near = get_close_matches(name, sorted(known), n=1)
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.7)
         guess = f"; did you mean `{near[0]}`?" if near else ""
         sentences.append(f"there is no plugin `{name}` to disable{guess}")
     return tuple(sentences)
 
 
-def _one_by_one(warnings: list[str]) -> Iterable[EntryPoint]:
+def _one_by_one(warnings: list[str]) -> Collection[EntryPoint]:
     seen: set[str] = set()
     points: list[EntryPoint] = []
     for distribution in distributions():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import EntryPoint
 
 import attrs
@@ -19,6 +19,7 @@ from loom_core.plugins.discovery import Found, found, installed, unknown_names
 from loom_core.plugins.extras import install_hint, missing_modules
 from loom_core.plugins.hooks import Gathered, Kind, described, gather
 from loom_core.plugins.info import Offer, PluginInfo, PluginStatus
+from loom_core.plugins.overhearing import overheard
 from loom_core.plugins.registry import Bound, Registry
 
 
@@ -26,14 +27,15 @@ def load_registry(
     *,
     disabled: Collection[str] = (),
     strict: bool = False,
-    entry_points: Iterable[EntryPoint] | None = None,
+    entry_points: Collection[EntryPoint] | None = None,
 ) -> Registry:
     """Load every installed plugin and return what there is.
 
     ``disabled`` plugins are not imported; a name may be written ``NAME@DISTRIBUTION`` to mean one of several with the
     same name. With ``strict`` (``LOOM_STRICT_PLUGINS=1``) a plugin that is broken or clashes raises ``PluginError``
     instead of being recorded; a missing extra is no defect and never raises. ``entry_points`` replaces the installed
-    ones. Plugins are loaded in the order of their names. Blocks for as long as their modules take to import.
+    ones. Plugins are loaded in the order of their names. What one prints meanwhile is not printed, but is a warning
+    that names it. Blocks for as long as their modules take to import.
     """
     warnings: list[str] = []
     plugins = found(installed(warnings) if entry_points is None else entry_points)
@@ -54,7 +56,10 @@ def load_registry(
         elif names[plugin.name] > 1:
             infos.append(_same_name(info, [p for p in plugins if p.name == info.name and not p.is_one_of(disabled)]))
         else:
-            info, entries, cause = _load(info, plugin.point)
+            with overheard() as printed:
+                info, entries, cause = _load(info, plugin.point)
+            if printed.text:
+                warnings.append(f"plugin {info.origin} printed something while it was loaded: {printed.text}")
             infos.append(info)
             bound.extend(Bound(info.name, kind, entry) for kind, entry in entries)
             causes.extend(cause)
@@ -113,10 +118,11 @@ def _failed(info: PluginInfo, cause: str) -> PluginInfo:
 
 def _same_name(info: PluginInfo, everyone: Sequence[Found]) -> PluginInfo:
     who = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in everyone)
-    one, other = everyone[0].distribution, everyone[-1].distribution
+    distributions = [plugin.distribution for plugin in everyone]
+    either = " or ".join(f"--disable-plugin {info.name}@{name}" for name in distributions)
     ways_out = (
-        f"disable one: --disable-plugin {info.name}@{other} (or LOOM_DISABLE_PLUGINS, or disable_plugins in the "
-        f"configuration) · or uninstall one: pip uninstall {one} or {other}"
+        f"disable one: {either} (or LOOM_DISABLE_PLUGINS, or disable_plugins in the configuration)"
+        f" · or uninstall one: pip uninstall {' or '.join(distributions)}"
     )
     return attrs.evolve(
         info, status="failed", error=f"{who} both have a plugin named `{info.name}`; neither is loaded", hint=ways_out
@@ -126,7 +132,11 @@ def _same_name(info: PluginInfo, everyone: Sequence[Found]) -> PluginInfo:
 def _raise_faults(registry: Registry, causes: Sequence[BaseException]) -> None:
     broken = [info for info in registry.plugins if info.status == "failed" or _clashes(info)]
     if broken:
-        message = "; ".join(f"plugin {info.origin}: {info.error}" for info in broken)
+        # Two plugins that clash have one sentence, which names both.
+        sentences: dict[str, str] = {}
+        for info in broken:
+            sentences.setdefault(info.error or "", info.origin)
+        message = "; ".join(f"plugin {origin}: {error}" for error, origin in sentences.items())
         raise PluginError(message, hint=broken[0].hint) from (causes[0] if causes else None)
 
 

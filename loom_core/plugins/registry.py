@@ -209,8 +209,9 @@ def _clashed_offer(offer: Offer, clashes: Mapping[tuple[str, str], list[PluginIn
         if who:
             shown = next(kind.shown for kind in KINDS if kind.noun == offer.kind).format(key)
             distributions = tuple(dict.fromkeys(info.distribution for info in who))
+            either = " or ".join(f"--disable-plugin {info.name}" for info in who)
             hint = (
-                f"disable one: --disable-plugin {who[-1].name} (or LOOM_DISABLE_PLUGINS, or disable_plugins in the "
+                f"disable one: {either} (or LOOM_DISABLE_PLUGINS, or disable_plugins in the "
                 f"configuration) · or uninstall one: pip uninstall {' or '.join(distributions)}"
             )
             problem = f"the {offer.kind} `{shown}` is offered by {' and '.join(info.origin for info in who)}"
@@ -219,7 +220,7 @@ def _clashed_offer(offer: Offer, clashes: Mapping[tuple[str, str], list[PluginIn
 
 
 def _near(name: str, known: tuple[str, ...]) -> str | None:
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
     return f"did you mean `{near[0]}`?" if near else None
 
 

@@ -7,11 +7,14 @@ commit; everything else (journal, retries, slices) is reached only when it is ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import attrs
 
@@ -20,7 +23,6 @@ from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
     ClaimedRun,
-    EncodedState,
     ErrorRecord,
     RunStatus,
     RunWriter,
@@ -28,10 +30,19 @@ from loom_core.contracts.stores import (
     SignalRecord,
     Store,
 )
-from loom_core.errors import ErrorCategory, LeaseLost, StepExecutionError, StoreBusy, ValueNotEncodable
+from loom_core.errors import (
+    ErrorCategory,
+    LeaseLost,
+    StepExecutionError,
+    StoreBusy,
+    StoreUnusable,
+    ValueNotEncodable,
+)
 from loom_core.runtime.context import RunContext
 from loom_core.runtime.failures import to_record
+from loom_core.runtime.journal import StepJournal
 from loom_core.runtime.outcomes import Complete, Continue, Parked, Wait
+from loom_core.runtime.shielding import is_requested, to_its_end
 from loom_core.runtime.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -40,6 +51,8 @@ if TYPE_CHECKING:
     from loom_core.values import Codec
 
 YIELD_EVERY_S = 0.005
+_STORE_FAILED = (LeaseLost, StoreBusy, StoreUnusable)
+_log = logging.getLogger("loom.runtime")
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +76,11 @@ class Slice:
 
 
 class ActiveRun:
-    """A claimed run being driven by one task. Not for sharing between tasks."""
+    """A claimed run being driven by one task. Not for sharing between tasks.
+
+    ``broken`` is set when something of the run could not be written: it is then left as soon as possible, and nothing
+    more is begun, retried or committed, because what is stored no longer says what happened.
+    """
 
     def __init__(
         self,
@@ -87,9 +104,14 @@ class ActiveRun:
         self.services = services
         self.signal: SignalRecord | None = claimed.signal
         self.task = asyncio.current_task()
-        self._input_text = claimed.state
-        self._earlier_calls: tuple[CallRecord, ...] = claimed.calls
+        self.broken: Exception | None = None
+        self.input_text = claimed.state
+        self._calls: tuple[CallRecord, ...] = claimed.calls
+        self._journal: StepJournal | None = None
+        self._step_index = claimed.record.step_index
         self._attempt_index = claimed.record.attempt_index
+        if claimed.calls:
+            self._journal = StepJournal(self, self._step_index, claimed.calls)
         self._step = step
         self._encode = state_codec.encode
         self._decode = state_codec.decode
@@ -103,9 +125,10 @@ class ActiveRun:
         self._commit = claimed.writer.commit
         self._monotonic = monotonic
         self._left = False
-        self._step_index = claimed.record.step_index
         self._beside: set[asyncio.Task[None]] = set()
         self._pause_at = monotonic() + YIELD_EVERY_S
+
+    # -- for the driver -------------------------------------------------------------------------------------------
 
     async def perform(self, state: Any, step_index: int) -> Any:
         """Execute a step until an attempt succeeds, and commit it.
@@ -113,118 +136,126 @@ class ActiveRun:
         Returns its ``Continue`` if the run goes on, else a ``Left``. Raises the step's own exception when it failed
         for good, after that is recorded.
         """
-        if self._earlier_calls or self._attempt_index:
-            return await self._perform_again(state, step_index)
-        context = RunContext(self, step_index, 0)
-        try:
-            outcome = await self._step(state, context)
-            if outcome.__class__ is Continue and context.parked is None:
-                encoded = self._encode(outcome.state)
-                await self._commit(step_index, encoded, 0, context.notes(), self._strict)
-                context.close()
-            else:
-                return await self._conclude(outcome, context)
-        except BaseException as error:  # noqa: BLE001 - sorted out, and raised again, in _sort_out
-            context.close()
-            await self._sort_out(error, context)
-            return await self._perform_again(None, step_index, context)
-        self._input_text = encoded.text
-        self._step_index = step_index + 1
-        self.signal = None
-        now = self._monotonic()
-        if now >= self._pause_at or step_index >= self._last_step or self._stop.requested:
-            return await self._between_steps(step_index, outcome)
+        if self._journal is not None or self._attempt_index:
+            outcome = await self._perform_again(state, step_index)
+        else:
+            context = RunContext(self, step_index, 0)
+            try:
+                outcome = await self._attempt(state, context)
+            except BaseException as error:  # noqa: BLE001 - sorted out there, and raised again where it has to be
+                outcome = await self._after_failure(error, context)
+        if outcome.__class__ is Continue:
+            now = self._monotonic()
+            if now >= self._pause_at or step_index >= self._last_step or self._stop.requested:
+                return await self._between_steps(step_index, outcome)
         return outcome
+
+    async def abandon(self) -> None:
+        """Give the run up where it stands: cancelled, Ctrl-C, or an error that is not the step's.
+
+        The step under way is executed again by whoever resumes the run. Does nothing if the row was already left. A
+        cancellation is delivered when that is written.
+        """
+        if not self._left:
+            settlement = Settlement(step_index=self._step_index, status="paused", reason="interrupt")
+            await to_its_end(self._leave(settlement), last_word=True)
+
+    # -- for the context and the journal --------------------------------------------------------------------------
+
+    def open_journal(self, step_index: int) -> StepJournal:
+        """Return the journal of the step under way."""
+        if self._journal is None:
+            self._journal = StepJournal(self, step_index)
+        return self._journal
+
+    @contextlib.contextmanager
+    def breaking(self) -> Iterator[None]:
+        """Note that the run is broken if a write of its journal fails."""
+        try:
+            yield
+        except Exception as error:
+            self.broken = error
+            raise
+
+    def call_key(self, call: CallRecord) -> str:
+        """Return the idempotency key that a tool or a model is given: unique over runs, the same for every try."""
+        own = call.key if call.idempotency_key is not None else f"{call.step_index}/{call.key}"
+        # A slash in a run id must not make two keys alike.
+        return f"{quote(self.run_id, safe='')}/{own}"
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` beside the run; it is held here so that it is not collected in its middle."""
         task = asyncio.get_running_loop().create_task(work)
         self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        task.add_done_callback(self._finished_beside)
 
-    @property
-    def input_text(self) -> str:
-        """The encoded state that the step under way started with."""
-        return self._input_text
+    def _finished_beside(self, task: asyncio.Task[None]) -> None:
+        self._beside.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("late evidence of run %s could not be kept: %s", self.run_id, error)
 
-    async def abandon(self) -> None:
-        """Give the run up where it stands: cancelled, Ctrl-C, or an error that is not the step's.
+    # -- one attempt ----------------------------------------------------------------------------------------------
 
-        The step under way is executed again by whoever resumes the run. Does nothing if the row was already left.
-        """
-        if not self._left:
-            await self._leave(Settlement(step_index=self._step_index, status="paused", reason="interrupt"))
+    async def _attempt(self, state: Any, context: RunContext) -> Any:
+        """Execute the step once and commit its outcome."""
+        outcome = await self._step(state, context)
+        context.close()
+        if self._journal is not None:
+            await self._settle_calls(context)
+        if outcome.__class__ is not Continue:
+            return await self._conclude(outcome, context)
+        encoded = self._encode(outcome.state)
+        await self._commit(context.step_index, encoded, context.attempt_index, context.notes(), self._strict)
+        self.input_text = encoded.text
+        self._step_index = context.step_index + 1
+        self._attempt_index = self._attempts_spent = 0
+        self._journal = self.signal = None
+        return outcome
 
-    async def _leave(self, settlement: Settlement) -> None:
-        await self.writer.settle(settlement)
-        self._left = True
-
-    async def _perform_again(self, state: Any, step_index: int, previous: RunContext | None = None) -> Any:
-        """Execute a step that has calls or failed attempts already; the same as ``perform``, at leisure."""
-        calls = self._earlier_calls
-        self._earlier_calls = ()
-        while True:
-            if previous is not None:
-                if self._stop.requested:
-                    return await self._pause(step_index, self._decode(self._input_text), "interrupt")
-                calls = previous.all_calls()
-            # A failed attempt may have changed the state object, and an attempt must not see what another one did.
-            fresh = self._decode(self._input_text) if previous is not None else state
-            context = RunContext.again(self, step_index, self._attempt_index, calls, previous)
-            try:
-                outcome = await self._step(fresh, context)
-                if outcome.__class__ is not Continue or context.parked is not None:
-                    return await self._conclude(outcome, context)
-                encoded = self._encode(outcome.state)
-                await self._commit(step_index, encoded, self._attempt_index, context.notes(), self._strict)
-            except BaseException as error:  # noqa: BLE001 - sorted out, and raised again, in _sort_out
-                context.close()
-                await self._sort_out(error, context)
-                previous = context
-                continue
-            context.close()
-            self._attempt_index = self._attempts_spent = 0
-            self._input_text = encoded.text
-            self._step_index = step_index + 1
-            self.signal = None
-            return await self._between_steps(step_index, outcome)
-
-    async def _between_steps(self, step_index: int, outcome: Continue[Any]) -> Any:
-        """Let others have the event loop for a turn, and end the slice if it is used up or a stop was requested."""
-        await asyncio.sleep(0)
-        now = self._monotonic()
-        self._pause_at = min(now + YIELD_EVERY_S, self._until_s)
-        reason = None
-        if self._stop.requested:
-            reason = "interrupt"
-        elif step_index >= self._last_step:
-            reason = "slice:steps"
-        elif now >= self._until_s:
-            reason = "slice:seconds"
-        return outcome if reason is None else await self._pause(step_index + 1, outcome.state, reason)
+    async def _settle_calls(self, context: RunContext) -> None:
+        """Let no outcome be committed over a call that is under way, in doubt, or not written."""
+        assert self._journal is not None
+        await self._journal.drain()
+        if self.broken is not None:
+            raise self.broken
+        if context.parked is not None:
+            # The step caught what should have left it; its outcome rests on a call that nobody knows the end of.
+            raise context.parked
 
     async def _conclude(self, outcome: Any, context: RunContext) -> Left:
-        """Commit an outcome that does not simply go on."""
-        if context.parked is not None:
-            # The step caught the signal that should have left it; its outcome rests on a call that nobody knows the
-            # end of.
-            raise context.parked
-        context.close()
+        """Commit an outcome that does not go on."""
         step_index = context.step_index
         if isinstance(outcome, Complete):
             result = self._result_codec.encode(outcome.result)
-            await self._settle(context, outcome="complete", status="completed", result=result.text)
+            await self._leave(
+                Settlement(
+                    step_index=step_index,
+                    status="completed",
+                    outcome="complete",
+                    attempt_index=context.attempt_index,
+                    result=result.text,
+                    notes=context.notes(),
+                )
+            )
             return Left(
                 status="completed",
                 step_index=step_index + 1,
-                state=self._decode(self._input_text),
+                state=self._decode(self.input_text),
                 result=self._result_codec.decode(result.text),
             )
         if isinstance(outcome, Wait):
             reason = f"signal:{outcome.signal}"
-            encoded = self._encode(outcome.state)
-            await self._settle(
-                context, outcome="wait", status="waiting", reason=reason, state=encoded, wake_signal=outcome.signal
+            await self._leave(
+                Settlement(
+                    step_index=step_index,
+                    status="waiting",
+                    reason=reason,
+                    outcome="wait",
+                    attempt_index=context.attempt_index,
+                    state=self._encode(outcome.state),
+                    wake_signal=outcome.signal,
+                    notes=context.notes(),
+                )
             )
             return Left(status="waiting", step_index=step_index + 1, state=outcome.state, reason=reason)
         raise StepExecutionError(
@@ -233,31 +264,62 @@ class ActiveRun:
             hint="return Continue(state), Complete(result) or Wait(state, signal=…)",
         )
 
-    async def _sort_out(self, error: BaseException, context: RunContext) -> None:
-        """Return if another attempt follows (after its delay); raise otherwise, with the run's row saying why."""
-        step_index = context.step_index
-        parked = context.parked or (error if isinstance(error, Parked) else None)
-        if parked is not None and not isinstance(error, (LeaseLost, StoreBusy)):
-            await self._leave(Settlement(step_index=step_index, status="waiting", reason=parked.reason))
-            state = self._decode(self._input_text)
-            left = Left(status="waiting", step_index=step_index, state=state, reason=parked.reason)
-            raise LeftByParking(left) from None
-        if isinstance(error, (LeaseLost, StoreBusy)):
+    # -- further attempts -----------------------------------------------------------------------------------------
+
+    async def _perform_again(self, state: Any, step_index: int, previous: RunContext | None = None) -> Any:
+        """Execute a step that has calls or a failed attempt already."""
+        # A failed attempt may have changed the state object, and an attempt must not see what another one did.
+        fresh = state if previous is None else self._decode(self.input_text)
+        context = RunContext.again(self, step_index, self._attempt_index, self._calls, previous)
+        try:
+            return await self._attempt(fresh, context)
+        except BaseException as error:  # noqa: BLE001 - sorted out there, and raised again where it has to be
+            return await self._after_failure(error, context)
+
+    async def _after_failure(self, raised: BaseException, context: RunContext) -> Any:
+        """Return what another attempt returns, or how the run was left; raise if it is left with the error."""
+        if isinstance(raised, GeneratorExit):
+            # The coroutine is being closed: nothing can be awaited any more.
+            raise raised
+        context.close()
+        if self.broken is not None or isinstance(raised, _STORE_FAILED):
+            raise raised
+        parked = context.parked or (raised if isinstance(raised, Parked) else None)
+        if parked is not None:
+            return await self._park(parked, raised, context.step_index)
+        error = _as_failure(raised)
+        if self._journal is not None:
+            await self._journal.drain()
+            if self.broken is not None:
+                raise self.broken from error
+            if context.parked is not None:
+                return await self._park(context.parked, raised, context.step_index)
+        delay_s = await self._record_failure(error, context)
+        if delay_s is None:
             raise error
-        if not isinstance(error, Exception):
-            raise error
+        await self._stop.wait(min(delay_s, self._until_s - self._monotonic()))
+        reason = self._reason_to_pause(context.step_index - 1)
+        if reason is not None:
+            return await self._pause(context.step_index, self._decode(self.input_text), reason)
+        return await self._perform_again(None, context.step_index, context)
+
+    async def _park(self, parked: Parked, raised: BaseException, step_index: int) -> Left:
+        cancelled = isinstance(raised, asyncio.CancelledError) and is_requested(raised)
+        interrupted = cancelled or isinstance(raised, KeyboardInterrupt)
+        settlement = Settlement(step_index=step_index, status=parked.status, reason=parked.reason)
+        await to_its_end(self._leave(settlement), last_word=interrupted)
+        if interrupted:
+            raise raised
+        state = self._decode(self.input_text)
+        return Left(status=parked.status, step_index=step_index, state=state, reason=parked.reason)
+
+    async def _record_failure(self, error: Exception, context: RunContext) -> float | None:
+        """Record a failed attempt; return the seconds until the next one, None if the run has failed with it."""
         failure = self.services.classify(error)
         if isinstance(error, ValueNotEncodable):
             failure = Classification(category=ErrorCategory.VALIDATION, is_retryable=False)
-        delay_s = self._policy.delay_s(self._attempt_index - self._attempts_spent, failure, self.services.random())
-        await self._record_failure(error, failure, context, delay_s)
-        if delay_s is None:
-            raise error
-        await self._stop.wait(delay_s)
-
-    async def _record_failure(
-        self, error: Exception, failure: Classification, context: RunContext, delay_s: float | None
-    ) -> None:
+        attempts = self._attempt_index - self._attempts_spent
+        delay_s = self._policy.delay_s(attempts, failure, self.services.random())
         now = self.services.wall()
         record = to_record(error, failure.category)
         attempt = AttemptRecord(
@@ -279,43 +341,49 @@ class ActiveRun:
                     attempt=attempt,
                 )
             )
-            return
-        await self.writer.fail_attempt(attempt)
-        self._attempt_index += 1
+        else:
+            await self.writer.fail_attempt(attempt)
+            self._attempt_index += 1
+        return delay_s
 
-    async def _settle(
-        self,
-        context: RunContext,
-        *,
-        outcome: Any,
-        status: RunStatus,
-        reason: str | None = None,
-        state: EncodedState | None = None,
-        wake_signal: str | None = None,
-        result: str | None = None,
-    ) -> None:
-        await self._leave(
-            Settlement(
-                step_index=context.step_index,
-                status=status,
-                reason=reason,
-                outcome=outcome,
-                attempt_index=self._attempt_index,
-                state=state,
-                wake_signal=wake_signal,
-                result=result,
-                notes=context.notes(),
-            )
-        )
+    # -- leaving --------------------------------------------------------------------------------------------------
+
+    async def _between_steps(self, step_index: int, outcome: Continue[Any]) -> Any:
+        """Let others have the event loop for a turn, and end the slice if it is used up or a stop was requested."""
+        await asyncio.sleep(0)
+        self._pause_at = min(self._monotonic() + YIELD_EVERY_S, self._until_s)
+        reason = self._reason_to_pause(step_index)
+        return outcome if reason is None else await self._pause(step_index + 1, outcome.state, reason)
+
+    def _reason_to_pause(self, last_step: int) -> str | None:
+        if self._stop.requested:
+            return "interrupt"
+        if last_step >= self._last_step:
+            return "slice:steps"
+        return "slice:seconds" if self._monotonic() >= self._until_s else None
 
     async def _pause(self, step_index: int, state: Any, reason: str) -> Left:
         await self._leave(Settlement(step_index=step_index, status="paused", reason=reason))
         return Left(status="paused", step_index=step_index, state=state, reason=reason)
 
+    async def _leave(self, settlement: Settlement) -> None:
+        await self.writer.settle(settlement)
+        self._left = True
 
-class LeftByParking(Exception):
-    """Carries a ``Left`` out of the driver; caught by the runner."""
 
-    def __init__(self, left: Left) -> None:
-        super().__init__(left.reason)
-        self.left = left
+def _as_failure(raised: BaseException) -> Exception:
+    """Return the failure of a step; raise what is none: a cancellation that was asked for, and Ctrl-C.
+
+    ``sys.exit()`` in a step, and awaiting something that somebody else cancelled, are defects of the step: taken for a
+    wish to stop, they would be met again by every resume.
+    """
+    if isinstance(raised, Exception):
+        return raised
+    if isinstance(raised, SystemExit):
+        made = StepExecutionError(f"the step called sys.exit({raised.code!r})")
+    elif isinstance(raised, asyncio.CancelledError) and not is_requested(raised):
+        made = StepExecutionError("the step awaited something that was cancelled")
+    else:
+        raise raised
+    made.__cause__ = raised
+    return made

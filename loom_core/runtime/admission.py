@@ -26,19 +26,24 @@ class NothingToDo(LoomError):
 class Admission:
     """Decides on a claim. ``retry_failed`` admits a failed run, ``decide`` one that waits for a person's decision.
 
-    ``admitted_status`` says afterwards in which status the run was found.
+    ``admitted`` is afterwards the run as it was found.
     """
 
     retry_failed: bool = False
     decide: bool = False
     wall: Callable[[], float] = time.time
     boot: Callable[[], float | None] = boot_clock
-    admitted_status: str | None = attrs.field(default=None, init=False)
+    admitted: RunRecord | None = attrs.field(default=None, init=False)
+
+    @property
+    def admitted_status(self) -> str | None:
+        """In which status the run was found."""
+        return None if self.admitted is None else self.admitted.status
 
     def __call__(self, record: RunRecord, signal: SignalRecord | None) -> None:
         """Return if the run may be claimed; raise ``RunBusy`` or ``NothingToDo`` if not."""
         self._check(record, signal)
-        self.admitted_status = record.status
+        self.admitted = record
 
     def _check(self, record: RunRecord, signal: SignalRecord | None) -> None:
         if record.status in ENDED:

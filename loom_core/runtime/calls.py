@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import attrs
 
-from loom_core.contracts.stores import CallKind, CallRecord, Effect
+from loom_core.contracts.stores import CallIntent, CallKind, CallRecord, Effect, call_id
 from loom_core.contracts.tools import Tool
 from loom_core.errors import ErrorCategory, ModelFailed
 
@@ -26,6 +26,33 @@ class AskedCall:
     arguments_digest: bytes
     idempotency_key: str | None = None
     messages: tuple[str, ...] = ()
+
+
+def begun_record(intent: CallIntent, *, epoch: int, at: float) -> CallRecord:
+    """Return the record of a call whose intent has just been written."""
+    return CallRecord(
+        call_id=call_id(intent.step_index, intent.key, intent.try_index),
+        step_index=intent.step_index,
+        key=intent.key,
+        try_index=intent.try_index,
+        attempt_index=intent.attempt_index,
+        epoch=epoch,
+        kind=intent.kind,
+        name=intent.name,
+        effect=intent.effect,
+        arguments=intent.arguments,
+        arguments_digest=intent.arguments_digest,
+        idempotency_key=intent.idempotency_key,
+        status="started",
+        result=None,
+        error=None,
+        not_started=False,
+        started_at=at,
+        ended_at=None,
+        decided_by=None,
+        facts=intent.facts,
+        late_result=None,
+    )
 
 
 class CallPlace(TypedDict):

@@ -12,7 +12,7 @@ import attrs
 
 from loom_core.contracts.models import Message, ModelAnswer, ToolSpec
 from loom_core.contracts.stores import CallRecord
-from loom_core.errors import ManagedCallOutsideBranch, ValueNotEncodable
+from loom_core.errors import ManagedCallOutsideBranch
 from loom_core.runtime.branches import Scope, current_scope, gather
 from loom_core.runtime.outcomes import Parked
 
@@ -38,16 +38,14 @@ class RunContext:
     They may be made from the step's own task and from the branches of ``gather``.
     """
 
-    # Defaults on the class: one context is made at every step, and most steps need nothing but these four fields.
+    # Defaults on the class: one context is made at every step, and most steps need nothing but these three fields.
     parked: Parked | None = None
     started_at: float | None = None
     _closed = False
     _events: list[Any] | None = None
     _facts: dict[str, Any] | None = None
     _unwritten: dict[str, Any] | None = None
-    _journal: StepJournal | None = None
     _root: Scope | None = None
-    _calls: tuple[CallRecord, ...] = ()
 
     def __init__(self, run: ActiveRun, step_index: int, attempt_index: int) -> None:
         self._run = run
@@ -65,11 +63,12 @@ class RunContext:
     ) -> RunContext:
         """Return the context of a step that has calls already, or a failed attempt (``previous``) in this process."""
         context = cls(run, step_index, attempt_index)
-        context._calls = calls
         context.started_at = run.services.wall()
         if previous is not None:
             context._facts, context._unwritten = previous._facts, previous._unwritten
-        context._restore_facts()
+        for call in calls:
+            if call.facts is not None:
+                context._facts = {**(context._facts or {}), **json.loads(call.facts)}
         return context
 
     @property
@@ -114,7 +113,7 @@ class RunContext:
         A ``once`` call whose end nobody knows leaves the step; the run then waits for a person.
         """
         scope = self._scope(idempotency_key, "idempotency_key")
-        return await self._open_journal().call_tool(scope, name, args, kwargs, idempotency_key)
+        return await self._open_journal().call_tool(self, scope, name, args, kwargs, idempotency_key)
 
     async def call_model(
         self,
@@ -130,7 +129,7 @@ class RunContext:
         The events are told to the runner's observer as they arrive. Raises ``ModelNotFound`` and ``ModelFailed``.
         """
         scope = self._scope(key, "key")
-        return await self._open_journal().call_model(scope, model, tuple(messages), tuple(tools), schema, key)
+        return await self._open_journal().call_model(self, scope, model, tuple(messages), tuple(tools), schema, key)
 
     async def gather(
         self,
@@ -161,14 +160,14 @@ class RunContext:
 
     def emit(self, event: Any) -> None:
         """Write a JSON value into the run's history with this step's checkpoint; lost if the step is not committed."""
-        self._check_open()
-        try:
-            json.dumps(event, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueNotEncodable("event", str(error)) from error
+        from loom_core.values import encode_json
+
+        self.check_usable()
+        text = encode_json(event, "event")
         if self._events is None:
             self._events = []
-        self._events.append(event)
+        # As it is now: what the step does to the object afterwards is no event.
+        self._events.append(json.loads(text))
 
     # -- for the runtime ------------------------------------------------------------------------------------------
 
@@ -179,26 +178,34 @@ class RunContext:
         found = {"facts": self._unwritten, "events": self._events}
         return json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
 
-    def take_facts(self) -> str | None:
-        """Return the facts that the next intent carries, and forget that they are unwritten."""
-        if not self._unwritten:
-            return None
-        text = json.dumps(self._unwritten, separators=(",", ":"))
-        self._unwritten = None
-        return text
+    def unwritten_facts(self) -> dict[str, Any]:
+        """Return the facts that no intent on disk carries yet."""
+        return dict(self._unwritten) if self._unwritten else {}
 
-    def all_calls(self) -> tuple[CallRecord, ...]:
-        """Return the calls that a further attempt of this step starts with."""
-        return self._calls if self._journal is None else self._journal.records()
+    def facts_are_written(self, facts: Mapping[str, Any]) -> None:
+        """Note that an intent with these facts is on disk."""
+        if self._unwritten:
+            for name in facts:
+                self._unwritten.pop(name, None)
+
+    def check_usable(self) -> None:
+        """Raise if the step may make no further call: it has ended, must be left, or its run was left."""
+        if self._closed:
+            raise ManagedCallOutsideBranch(
+                f"step {self._step_index} of run `{self.run_id}` has ended; its context cannot be used any more",
+                hint="await everything a step starts before it returns; ctx.gather does",
+            )
+        if self._run.broken is not None:
+            raise self._run.broken
+        if self.parked is not None:
+            raise self.parked
 
     def close(self) -> None:
         """End the context: whoever kept it can make no further call under a finished step's keys."""
         self._closed = True
 
     def _scope(self, key: str | None, parameter: str | None) -> Scope:
-        self._check_open()
-        if self.parked is not None:
-            raise self.parked
+        self.check_usable()
         return current_scope(self, key, parameter)
 
     @property
@@ -208,24 +215,13 @@ class RunContext:
             self._root = Scope(context=self, path="", task=self._run.task)
         return self._root
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ManagedCallOutsideBranch(
-                f"step {self._step_index} of run `{self.run_id}` has ended; its context cannot be used any more",
-                hint="await everything a step starts before it returns; ctx.gather does",
-            )
-
     def _open_journal(self) -> StepJournal:
-        if self._journal is None:
-            from loom_core.runtime.journal import StepJournal
-
-            if self.started_at is None:
-                self.started_at = self._run.services.wall()
-            self._journal = StepJournal(self, self._run, self._calls)
-        return self._journal
+        if self.started_at is None:
+            self.started_at = self._run.services.wall()
+        return self._run.open_journal(self._step_index)
 
     def _fact(self, draw: Any) -> Any:
-        self._check_open()
+        self.check_usable()
         scope = current_scope(self, None, None)
         name = scope.next_fact()
         if self._facts is None:
@@ -236,10 +232,3 @@ class RunContext:
                 self._unwritten = {}
             self._unwritten[name] = self._facts[name]
         return self._facts[name]
-
-    def _restore_facts(self) -> None:
-        for call in self._calls:
-            if call.facts is not None:
-                if self._facts is None:
-                    self._facts = {}
-                self._facts.update(json.loads(call.facts))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from loom_core.contracts.stores import RunWriter
+
+_log = logging.getLogger("loom.runtime")
 
 
 class LeaseKeeper:
@@ -25,8 +28,8 @@ class LeaseKeeper:
         """Beat for this writer from now on, as long as its lease is not lost."""
         with self._lock:
             self._writers[id(writer)] = writer
+            self._changed.clear()
             if self._thread is None:
-                self._changed.clear()
                 self._thread = threading.Thread(target=self._run, name="loom-lease-keeper", daemon=True)
                 self._thread.start()
 
@@ -47,6 +50,15 @@ class LeaseKeeper:
                     return
                 due = [w for w in self._writers.values() if w.lease_age_s() > self._interval_s]
             for writer in due:
-                if not writer.beat():
+                if not _beat(writer):
                     with self._lock:
                         self._writers.pop(id(writer), None)
+
+
+def _beat(writer: RunWriter) -> bool:
+    """Renew one lease; False if it is lost. What fails once may work in a moment, and the others need their beats."""
+    try:
+        return writer.beat()
+    except Exception:  # noqa: BLE001 - the thread must outlive whatever a store raises
+        _log.exception("the lease of run %s could not be renewed", writer.run_id)
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import attrs
 
@@ -23,6 +23,9 @@ class Continue(Generic[S]):
 
     def __init__(self, state: S) -> None:
         self.state = state
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Continue cannot be subclassed: what a step adds to its outcome belongs into the state")
 
     def __repr__(self) -> str:
         return f"Continue({self.state!r})"
@@ -47,9 +50,11 @@ class Parked(BaseException):
     """Leaves a step whose run has to wait in the step's middle; the step is executed again later.
 
     Derived from ``BaseException`` so that a step's ``except Exception`` cannot turn "a person must decide" into a
-    failure. Caught in one place, ``ActiveRun.perform``.
+    failure. ``status`` and ``reason`` are what the run's row says afterwards. Caught by ``ActiveRun``, and carried out
+    of branches by ``gather``.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, status: Literal["waiting", "queued"] = "waiting") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.status: Literal["waiting", "queued"] = status

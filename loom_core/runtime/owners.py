@@ -38,12 +38,10 @@ def provably_dead(owner: Owner, *, proc: Path = _PROC) -> bool:
         return False
     if not (proc / "self" / "stat").exists():
         return False
-    if not (proc / str(owner.pid)).exists():
-        return True
     started = _started(proc, owner.pid)
     if started is None:
-        # Gone between the two looks, or hidden by hidepid: only the first is a proof, and the folder tells which.
-        return not (proc / str(owner.pid)).exists()
+        # Gone, or another user's and hidden by hidepid; the kernel tells which, whatever /proc shows.
+        return not _pid_exists(owner.pid)
     return started != owner.started or _is_zombie(proc, owner.pid)
 
 
@@ -84,6 +82,16 @@ def _started(proc: Path, pid: int) -> str | None:
     """Return field 22 of ``/proc/PID/stat``, clock ticks since boot at which the process started."""
     fields = _stat(proc, pid)
     return None if fields is None else fields[19]
+
+
+def _pid_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _is_zombie(proc: Path, pid: int) -> bool:

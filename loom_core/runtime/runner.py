@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -27,17 +28,18 @@ from loom_core.contracts.stores import (
 )
 from loom_core.contracts.tools import Tool
 from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
-from loom_core.runtime.active import ActiveRun, Left, LeftByParking, Slice
+from loom_core.runtime.active import ActiveRun, Left, Slice
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.agent import Agent, Step, state_type_of
 from loom_core.runtime.driver import driver
+from loom_core.runtime.failures import classify
 from loom_core.runtime.keeper import LeaseKeeper
 from loom_core.runtime.owners import this_owner
 from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
-from loom_core.runtime.services import Observer, Services, no_observer
-from loom_core.runtime.stopping import StopRequest, last_word
+from loom_core.runtime.services import Observer, Services, World, no_observer
+from loom_core.runtime.stopping import StopRequest
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from loom_core.values import Codec
 
 LEASE_S = 30.0
+_ALL = 1_000_000
 OWN_STATE: Any = object()
 """Stands for the agent's own initial state; None is a state like any other."""
 Durability = Literal["standard", "strict"]
@@ -55,11 +58,10 @@ class AgentRunner:
     """Runs one agent durably. Belongs to the event loop that it is first used in; close it, or use ``async with``.
 
     Give an ``agent``, or its parts (``step``, ``tools``, ``retry_policy``, …). ``store`` is a ``Store``, a path or a
-    URL; a
-    store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data and
-    back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of plugins;
-    without one the
-    default configuration is used when something of it is needed. ``durability`` ``strict`` syncs every step to disk.
+    URL; a store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data
+    and back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of
+    plugins; without one the default configuration is used when something of it is needed. ``durability`` ``strict``
+    syncs every step to disk.
     """
 
     def __init__(
@@ -81,14 +83,16 @@ class AgentRunner:
         observer: Observer = no_observer,
         durability: Durability = "standard",
         lease_s: float = LEASE_S,
-        services: Services | None = None,
+        world: World | None = None,
     ) -> None:
         self.agent = _agent_of(agent, step, name, state_type, result_type, retry_policy)
         self._checks_name = agent is not None or name is not None
-        self._state_codec = _codec(self.agent, encode_state, decode_state)
-        self._result_codec = _result_codec(self.agent, encode_result, decode_result)
+        state_type = state_type_of(self.agent.step) if self.agent.state_type is None else self.agent.state_type
+        self._state_codec = _codec(state_type, "state", encode_state, decode_state)
+        result_type = object if self.agent.result_type is None else self.agent.result_type
+        self._result_codec = _codec(result_type, "result", encode_result, decode_result)
         self._tools = _tools_by_name((*self.agent.tools, *_tools_of(tools)))
-        self._store_given = store
+        self._store_given = _located(store)
         self._opened: dict[str, Store] = {}
         self._runtime = runtime
         self._own_runtime = runtime is None
@@ -98,7 +102,8 @@ class AgentRunner:
         self._keeper = LeaseKeeper(lease_s)
         self._owner = this_owner()
         self._stop = StopRequest()
-        self._services = services or Services()
+        self._world = world or World()
+        self._driving = 0
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -119,16 +124,18 @@ class AgentRunner:
         _check_slice(max_steps, max_seconds)
         state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
         encoded = self._state_codec.encode(state)
+        bound = self._bind()
         store = self._store("create")
         new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=encoded)
         try:
             claimed = await store.create_run(new, self._owner, self._lease_s)
         except RunExists as error:
             error.hint = error.hint or (
-                f"go on with it: loom-runner resume --run-id {run_id}; look: loom-runner explain --run-id {run_id}"
+                f"go on with it: loom-runner resume --run-id {quote(run_id)}; "
+                f"look: loom-runner explain --run-id {quote(run_id)}"
             )
             raise
-        return await self._drive(store, claimed, state, max_steps, max_seconds)
+        return await self._drive(store, claimed, bound, (max_steps, max_seconds))
 
     async def resume(
         self,
@@ -150,15 +157,15 @@ class AgentRunner:
         self._check_agent(record)
         # Before the claim, so that a state that no longer fits leaves the run as it was.
         self._state_codec.decode(await store.get_state(run_id))
-        admission = Admission(retry_failed=retry_failed, wall=self._services.wall)
+        bound = self._bind()
+        admission = Admission(retry_failed=retry_failed, wall=self._world.wall)
         try:
             claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
         except NothingToDo as stop:
             return await self._stored_result(store, stop.record)
-        state = self._state_codec.decode(claimed.state)
         # Whoever asks for a failed run to be tried again gets all the attempts of the policy.
         spent = claimed.record.attempt_index if admission.admitted_status == "failed" else 0
-        return await self._drive(store, claimed, state, max_steps, max_seconds, attempts_spent=spent)
+        return await self._drive(store, claimed, bound, (max_steps, max_seconds), attempts_spent=spent)
 
     async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
@@ -263,49 +270,68 @@ class AgentRunner:
         self,
         store: Store,
         claimed: ClaimedRun,
-        state: Any,
-        max_steps: int | None,
-        max_seconds: float | None,
+        bound: tuple[Services, RetryPolicy],
+        bounds: tuple[int | None, float | None],
         *,
         attempts_spent: int = 0,
     ) -> RunResult:
+        """Drive a claimed run; whatever happens in here, its lease is released."""
+        run: ActiveRun | None = None
         first = claimed.record.step_index
-        run = ActiveRun(
+        self._driving += 1
+        try:
+            state = self._state_codec.decode(claimed.state)
+            run = self._activate(store, claimed, bound, bounds, attempts_spent)
+            self._keeper.watch(claimed.writer)
+            left = await driver()(run, state, first)
+        except BaseException as error:
+            await _abandon(claimed, run, error)
+            raise
+        finally:
+            self._keeper.unwatch(claimed.writer)
+            self._driving -= 1
+            if not self._driving:
+                # A stop is asked of the runs under way; those that are started later know nothing of it.
+                self._stop = StopRequest()
+        return _result_of(claimed.record.run_id, left)
+
+    def _activate(
+        self,
+        store: Store,
+        claimed: ClaimedRun,
+        bound: tuple[Services, RetryPolicy],
+        bounds: tuple[int | None, float | None],
+        attempts_spent: int,
+    ) -> ActiveRun:
+        max_steps, max_seconds = bounds
+        return ActiveRun(
             claimed=claimed,
             step=self.agent.step,
             store=store,
-            services=self._bound_services(),
+            services=bound[0],
             state_codec=self._state_codec,
             result_codec=self._result_codec,
-            retry_policy=self._policy(),
+            retry_policy=bound[1],
             stop=self._stop,
             bounds=Slice(
-                last_step=None if max_steps is None else first + max_steps - 1,
+                last_step=None if max_steps is None else claimed.record.step_index + max_steps - 1,
                 until_s=None if max_seconds is None else time.monotonic() + max_seconds,
             ),
             strict=self._strict,
             attempts_spent=attempts_spent,
         )
-        self._keeper.watch(claimed.writer)
-        try:
-            left = await driver()(run, state, first)
-        except LeftByParking as parked:
-            left = parked.left
-        except BaseException as error:
-            await _abandon(run, error)
-            raise
-        finally:
-            self._keeper.unwatch(claimed.writer)
-        return _result_of(claimed.record.run_id, left)
+
+    def _bind(self) -> tuple[Services, RetryPolicy]:
+        """Bind what plugins offer, before a run is created or claimed: a plugin that fails must not leave it held."""
+        return self._bound_services(), self._policy()
 
     def _bound_services(self) -> Services:
-        """Bind tools, models and classifiers once per drive, so that no plugin is asked while the run is under way."""
-        return attrs.evolve(
-            self._services,
+        return Services(
             tool=self._find_tool,
             model=self._find_model,
-            classify=self._services.classify if self._runtime is None else self._runtime.classify,
+            classify=classify if self._runtime is None else self._runtime.classify,
             observe=self._observer,
+            world=self._world,
         )
 
     def _find_tool(self, name: str) -> Tool:
@@ -336,14 +362,13 @@ class AgentRunner:
     def _store(self, mode: Literal["read", "write", "create"]) -> Store:
         """Return the store, opened for at least ``mode``; a runner keeps one writing and one reading connection."""
         given = self._store_given
-        if not isinstance(given, (str, os.PathLike)):
+        if not isinstance(given, str):
             return given
         usable = {"read": ("create", "write", "read"), "write": ("create", "write"), "create": ("create", "write")}
         for opened in usable[mode]:
             if opened in self._opened:
                 return self._opened[opened]
-        location = given if isinstance(given, str) else str(Path(given))
-        self._opened[mode] = self._loaded_runtime().open_store(location, mode)
+        self._opened[mode] = self._loaded_runtime().open_store(given, mode)
         return self._opened[mode]
 
     def _check_agent(self, record: RunRecord) -> None:
@@ -376,50 +401,72 @@ async def resolve_call(
     fail: str | None = None,
     by: str,
 ) -> CallRecord:
-    """Decide a call in doubt for a person: it ended with ``result`` (JSON text), may be made again, or failed.
+    """Decide a call for a person: it ended with ``result`` (JSON text), may be made again, or failed.
 
-    The failed ``once`` call of a failed run may be decided as well: only a person can let it be made again.
-
-    Claims the run first, so that nobody works on it meanwhile, and leaves it queued. Needs no agent. Raises
-    ``BadInput`` (nothing changed) if the run has no such call in doubt, and ``RunBusy`` if somebody works on it.
+    That is a call in doubt; in a failed run also a ``once`` call that failed, and what a person decided before. Claims
+    the run first, so that nobody works on it meanwhile; leaves it queued if it waited for this decision or had failed,
+    else as it was. Needs no agent. Raises ``BadInput`` (nothing changed) if the run has no such call, and ``RunBusy``.
     """
-    call = await _call_in_doubt(store, run_id, call_id)
+    await _decidable_call(store, run_id, call_id)
+    admission = Admission(decide=True)
     try:
-        claimed = await store.claim(run_id, this_owner(), LEASE_S, Admission(decide=True))
+        claimed = await store.claim(run_id, this_owner(), LEASE_S, admission)
     except NothingToDo as stop:
         raise BadInput(f"run `{run_id}` is {stop.record.status}; its calls cannot be decided any more") from stop
-    end = CallEnd(
-        step_index=call.step_index,
-        key=call.key,
-        try_index=call.try_index,
-        status="done" if result is not None else "failed",
-        result=result,
-        error=None if result is not None else _decision_error(by, retry=retry, fail=fail),
-        not_started=retry,
-        decided_by=by,
-    )
-    await claimed.writer.end_call(end)
-    step_index = claimed.record.step_index
-    await claimed.writer.settle(Settlement(step_index=step_index, status="queued", reason="resolved"))
+    found = admission.admitted
+    assert found is not None
+    status, reason = found.status, found.reason
+    try:
+        # Again, now that nobody else decides: two people may have been asked.
+        call = await _decidable_call(store, run_id, call_id, found=found)
+        end = CallEnd(
+            step_index=call.step_index,
+            key=call.key,
+            try_index=call.try_index,
+            status="done" if result is not None else "failed",
+            result=result,
+            error=None if result is not None else _decision_error(by, retry=retry, fail=fail),
+            not_started=retry,
+            decided_by=by,
+        )
+        await claimed.writer.end_call(end)
+        if status in ("failed", "running") or reason == f"doubt:{call_id}":
+            status, reason = "queued", "resolved"
+    finally:
+        if status == "running":
+            status, reason = "queued", None
+        await claimed.writer.settle(
+            Settlement(
+                step_index=claimed.record.step_index,
+                status=status,
+                reason=reason,
+                wake_at=found.wake_at,
+                error=found.error if status == "failed" else None,
+            )
+        )
     return attrs.evolve(call, status=end.status, result=result, error=end.error, decided_by=by)
 
 
-async def _call_in_doubt(store: Store, run_id: str, call_id: str) -> CallRecord:
-    record = await store.get_run(run_id)
-    doubtful = [*await store.get_calls(run_id, status="unknown", newest=True)]
-    if record.status == "running":
+async def _decidable_call(store: Store, run_id: str, call_id: str, *, found: RunRecord | None = None) -> CallRecord:
+    """Return the call if a person may decide it; ``found`` is the run as it was claimed, None before the claim."""
+    record = found or await store.get_run(run_id)
+    # By their status, which is indexed: there may be many in doubt, and the one meant is any of them.
+    calls = [*await store.get_calls(run_id, status="unknown", newest=True, limit=_ALL)]
+    if record.status == "running" and found is None:
         # Of an owner that may be gone; the claim decides whether it is.
-        doubtful += await store.get_calls(run_id, status="started", newest=True)
+        calls += await store.get_calls(run_id, status="started", newest=True, limit=_ALL)
     if record.status == "failed":
-        failed = await store.get_calls(run_id, status="failed", newest=True)
-        doubtful += [c for c in failed if c.effect == "once" and c.step_index == record.step_index]
-    for call in doubtful:
+        calls += [
+            c for c in await store.get_calls(run_id, status="failed", newest=True, limit=_ALL) if c.effect == "once"
+        ]
+        calls += [c for c in await store.get_calls(run_id, newest=True) if c.status == "done" and c.decided_by]
+    for call in calls:
         if call.call_id == call_id:
             return call
-    names = ", ".join(c.call_id for c in doubtful)
+    names = ", ".join(dict.fromkeys(c.call_id for c in calls[:20]))
     raise BadInput(
         f"run `{run_id}` has no call `{call_id}` in doubt",
-        hint=f"calls in doubt: {names}" if names else f"see what happened: loom-runner explain --run-id {run_id}",
+        hint=f"calls that can be decided: {names}" if names else "loom-runner explain says what happened",
     )
 
 
@@ -431,11 +478,16 @@ def _decision_error(by: str, *, retry: bool, fail: str | None) -> ErrorRecord:
     return ErrorRecord(type="DecidedFailed", message=fail or f"{by} decided: it failed", category="business")
 
 
-async def _abandon(run: ActiveRun, error: BaseException) -> None:
+async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseException) -> None:
     """Release the lease if the run is still ours; what is being raised says more than a failure to do so."""
+    if isinstance(error, GeneratorExit):
+        return
     try:
-        if not await last_word(run.abandon()):
-            error.add_note("the run's lease could not be released in time: the database stayed locked")
+        if run is not None:
+            await run.abandon()
+        else:
+            step_index = claimed.record.step_index
+            await claimed.writer.settle(Settlement(step_index=step_index, status="paused", reason="interrupt"))
     except LoomError as second:
         error.add_note(f"the run's lease could not be released: {second}")
 
@@ -467,20 +519,22 @@ def _agent_of(
     return attrs.evolve(made, **{field: value for field, value in changes.items() if value is not None})
 
 
-def _codec(agent: Agent, encode: Callable[[Any], Any] | None, decode: Callable[[Any], Any] | None) -> Codec:
+def _codec(type_: Any, what: str, encode: Callable[[Any], Any] | None, decode: Callable[[Any], Any] | None) -> Codec:
     from loom_core.values import codec_for, codec_with
 
     if encode is not None or decode is not None:
-        return codec_with(encode or _same, decode or _same)
-    return codec_for(state_type_of(agent.step) if agent.state_type is None else agent.state_type, what="state")
+        return codec_with(encode or _same, decode or _same, what=what)
+    return codec_for(type_, what=what)
 
 
-def _result_codec(agent: Agent, encode: Callable[[Any], Any] | None, decode: Callable[[Any], Any] | None) -> Codec:
-    from loom_core.values import codec_for, codec_with
-
-    if encode is not None or decode is not None:
-        return codec_with(encode or _same, decode or _same)
-    return codec_for(object if agent.result_type is None else agent.result_type, what="result")
+def _located(store: Store | str | os.PathLike[str]) -> Store | str:
+    """Return a path as it is meant now, whatever folder the process is in later."""
+    if not isinstance(store, (str, os.PathLike)):
+        return store
+    given = os.fspath(store)
+    if not given:
+        raise BadInput("the database has no name", hint="give a path or a URL")
+    return given if "://" in given else str(Path(given).absolute())
 
 
 def _same(value: Any) -> Any:

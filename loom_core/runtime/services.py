@@ -13,7 +13,6 @@ import attrs
 from loom_core.contracts.models import ModelBackend
 from loom_core.contracts.retries import Classification
 from loom_core.contracts.tools import Tool
-from loom_core.errors import ModelNotFound, ToolNotFound
 from loom_core.runtime.failures import classify
 
 
@@ -21,8 +20,8 @@ from loom_core.runtime.failures import classify
 class Observation:
     """Something that happens in a run, told to the observer as it happens and nowhere stored.
 
-    ``kind`` is ``model_event`` (``data``: a ``ModelEvent``), ``call_started``, ``call_ended``, ``call_replayed``,
-    ``attempt_failed``.
+    ``kind`` is ``model_event`` (``data``: a ``ModelEvent``), or ``call_started``, ``call_ended``, ``call_replayed``
+    (``data``: the ``CallRecord``). What an observer raises is logged and changes nothing.
     """
 
     kind: str
@@ -39,25 +38,33 @@ def no_observer(_observation: Observation) -> None:
     """Watch nothing."""
 
 
-def _no_model(name: str) -> tuple[ModelBackend, str]:
-    raise ModelNotFound(
-        f"no model backend for `{name}`: this runner was given no models",
-        hint="pass models=Runtime.open(…).model to AgentRunner",
-    )
+@attrs.frozen(kw_only=True)
+class World:
+    """Time and chance, so that tests can have their own."""
 
-
-def _no_tool(name: str) -> Tool:
-    raise ToolNotFound(name)
+    wall: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+    uuid4: Callable[[], uuid.UUID] = uuid.uuid4
 
 
 @attrs.frozen(kw_only=True)
 class Services:
-    """Bound once per runner; no plugin hook is called while a run is under way."""
+    """Bound before a run is claimed; no plugin hook is called while it is under way."""
 
-    tool: Callable[[str], Tool] = _no_tool
-    model: Callable[[str], tuple[ModelBackend, str]] = _no_model
+    tool: Callable[[str], Tool]
+    model: Callable[[str], tuple[ModelBackend, str]]
     classify: Callable[[BaseException], Classification] = classify
     observe: Observer = no_observer
-    wall: Callable[[], float] = time.time
-    random: Callable[[], float] = random.random
-    uuid4: Callable[[], uuid.UUID] = uuid.uuid4
+    world: World = attrs.field(factory=World)
+
+    def wall(self) -> float:
+        """Return the time, Unix seconds."""
+        return self.world.wall()
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        return self.world.random()
+
+    def uuid4(self) -> uuid.UUID:
+        """Return a random UUID."""
+        return self.world.uuid4()

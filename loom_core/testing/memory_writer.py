@@ -141,7 +141,7 @@ class MemoryWriter:
             run = self._owned()
             at = run.position_of(end.step_index, end.key, end.try_index)
             before = run.calls[at]
-            if not may_end(before.status, end):
+            if not may_end(before.status, before.decided_by, end):
                 raise BadInput(
                     f"call {call_id(end.step_index, end.key, end.try_index)} of run `{self._run_id}` has ended:"
                     f" {before.status}"

@@ -79,8 +79,9 @@ class JournalLaws(StoreLaws):
             before = await store.get_run("run")
             self.clocks.advance(1)
             for status in ("done", "failed", "unknown"):
-                with raises(BadInput):
-                    await writer.end_call(CallEnd(step_index=0, key="0", try_index=0, status=status))
+                for by in (None, "ann"):
+                    with raises(BadInput):
+                        await writer.end_call(CallEnd(step_index=0, key="0", try_index=0, status=status, decided_by=by))
             assert await store.get_run("run") == before
             assert (before.counters.unknown_calls, before.counters.tokens_in) == (0, 1)
             assert (await store.get_calls("run"))[0].result == "2"
@@ -100,7 +101,10 @@ class JournalLaws(StoreLaws):
             await writer.end_call(attrs.evolve(failed, status="done", result="1", error=None, decided_by="ann"))
             assert (await store.get_run("run")).counters.failed_calls == 0
             with raises(BadInput):
-                await writer.end_call(attrs.evolve(failed, decided_by="ann"))
+                await writer.end_call(failed)
+            await writer.end_call(attrs.evolve(failed, decided_by="bob"))
+            assert (await store.get_run("run")).counters.failed_calls == 1
+            await writer.end_call(attrs.evolve(failed, status="done", result="1", error=None, decided_by="ann"))
             call = (await store.get_calls("run"))[0]
             assert (call.status, call.result, call.error, call.decided_by) == ("done", "1", None, "ann")
 

@@ -58,6 +58,14 @@ class _CrashingFile(apsw.VFSFile):
         self._writes = writes
         super().__init__("unix", name, flags)
 
+    def xLock(self, level: int) -> None:
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:
+            # Closing, SQLite tries for the exclusive lock on a file that is open for reading only, and takes a failure
+            # for a no. APSW takes it for an exception, unless it is this one.
+            raise apsw.BusyError(str(error)) from error
+
     def xWrite(self, data: bytes, offset: int) -> None:
         die = self._writes.about_to()
         super().xWrite(data, offset)

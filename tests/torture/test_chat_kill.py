@@ -85,15 +85,16 @@ def test_killed_again_and_again_while_resuming_a_turn_is_still_finished(place: P
     for round_ in range(40 if whole_torture else 2):
         turn = round_ % len(TURNS)
         table = seated(place, f"again{round_}", turn)
-        deaths += (
-            chatting.say(table, turn, writes=Writes(die_at=rng.randint(*FIRST_DEATHS[turn]))).signal == signal.SIGKILL
-        )
-        for point in rng.choices(range(2, 24), k=4):
-            if chatting.facts(table).status is not None:
-                deaths += chatting.resume(table, writes=Writes(die_at=point)).signal == signal.SIGKILL
-        finish(table, turn, after)
-    assert deaths >= round_ + 1
-    print(f"{deaths} deaths in {round_ + 1} turns")
+        first = Writes(die_at=rng.randint(*FIRST_DEATHS[turn]))
+        assert chatting.say(table, turn, writes=first).signal == signal.SIGKILL
+        for point in rng.choices(range(2, 16), k=4):
+            ending = chatting.resume(table, writes=Writes(die_at=point))
+            deaths += ending.signal == signal.SIGKILL
+            assert ending.signal is not None or ending.value["status"] == DONE, ending
+        chatting.bring_to_turn(table, turn)
+        chatting.judge(table, after[turn])
+    assert deaths > round_, "the resumes ended before they could be killed"
+    print(f"killed {deaths} times while resuming {round_ + 1} turns")
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])

@@ -283,7 +283,7 @@ def test_a_blocking_once_tool_that_timed_out_is_in_doubt_and_never_repeated(plac
 def test_a_database_locked_under_a_running_step_is_waited_for(
     place: Place, whole_torture: bool, interrupts: int
 ) -> None:
-    held_s = 6.0 if whole_torture else 2.5
+    held_s = 6.0 if whole_torture else 1.5
     process = place.run("lock")
     place.wait_for("began", process)
     with locked(place):

@@ -98,7 +98,7 @@ def test_a_run_waits_for_a_database_that_another_process_has_locked_and_goes_on(
     held_s = 20.0 if whole_torture else 3.0
     report = tmp_path / "report"
     hits = 0
-    rounds = 5 if whole_torture else 2
+    rounds = 5 if whole_torture else 1
     for number in range(rounds):
         db, ledger = tmp_path / f"{number}.sqlite", tmp_path / f"{number}.ledger"
         if act is ledger_agent.resume:

@@ -46,7 +46,7 @@ def test_killed_at_any_write_a_run_is_resumed_without_a_step_or_an_effect_twice(
     place: Path, whole_torture: bool
 ) -> None:
     total = count_writes(place)
-    points = range(1, total + 1, 1 if whole_torture else max(1, total // 60))
+    points = range(1, total + 1, 1 if whole_torture else max(1, total // 40))
     deaths = doubts = 0
     for point in points:
         for after in (False, True):
@@ -63,14 +63,19 @@ def test_killed_at_any_write_a_run_is_resumed_without_a_step_or_an_effect_twice(
 
 def test_killed_again_and_again_while_resuming_a_run_still_comes_to_its_end(place: Path, whole_torture: bool) -> None:
     rng = random.Random(7)
+    deaths = 0
     for round_ in range(40 if whole_torture else 4):
         db, ledger, report = place / f"{round_}.sqlite", place / f"{round_}.ledger", place / "report"
-        first = rng.randint(40, 90)
+        first = rng.randint(100, 300)
         in_child(lambda d=db, f=ledger, p=first: start_and_die(d, f, p, after=False), report)
         for point in rng.choices(range(3, 60), k=8):
-            in_child(lambda d=db, f=ledger, p=point: resume_and_die(d, f, p), report)
+            ending = in_child(lambda d=db, f=ledger, p=point: resume_and_die(d, f, p), report)
+            assert ending.raised is None, ending
+            deaths += ending.signal == signal.SIGKILL
         bring_to_end(db, ledger, report)
         judge(db, ledger)
+    assert deaths > 2 * round_, "the resumes ended before they could be killed"
+    print(f"killed {deaths} times while resuming {round_ + 1} runs")
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])

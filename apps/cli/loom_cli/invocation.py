@@ -17,7 +17,7 @@ from loom_cli.output import Output
 
 if TYPE_CHECKING:
     from loom_core.config import Config
-    from loom_core.plugins import Registry
+    from loom_core.plugins import PluginInfo, Registry
     from loom_core.runtime.assembly import Runtime
 
 P = ParamSpec("P")
@@ -38,27 +38,79 @@ class Invocation:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration: flags, environment, files. Raises ``ConfigError``."""
-        from loom_core.config import load_config
+        """The configuration: flags, environment, files.
 
-        return load_config(flags=self.flags, environ=self.environ, config_file=self.config_file)
+        Raises ``ConfigError``: with every fault of the core's settings, and then with those of plugins' tables too.
+        """
+        read = self._read
+        if read.faults:
+            from loom_core.errors import ConfigError
+
+            raise ConfigError((*read.faults, *self._faults_of_plugins()), hint=read.hint)
+        return read
 
     @cached_property
     def registry(self) -> Registry:
-        """The plugins. What a plugin prints while it is imported goes to stderr: stdout is the command's result."""
+        """The plugins. Raises ``ConfigError`` as ``config`` does, and ``PluginError`` where plugins are strict."""
+        self.config  # noqa: B018 - raises its faults before a plugin is loaded in vain
+        return self._plugins
+
+    def check_plugin_tables(self) -> None:
+        """Raise ``ConfigError`` with the faults of every plugin's table, used or not."""
+        from loom_core.errors import ConfigError
+
+        self.config  # noqa: B018 - raises the core's faults, together with those of the tables
+        faults = self._faults_of_plugins()
+        if faults:
+            raise ConfigError(faults, hint="the settings of a plugin: loom plugins show NAME")
+
+    def runtime(self, workspace: Path | None = None) -> Runtime:
+        """Open a runtime over this configuration and these plugins; the caller closes it.
+
+        A plugin that failed is named on stderr, once: without it there may be fewer tools than were expected.
+        """
+        from loom_core.runtime.assembly import Runtime
+
+        self._name_failed  # noqa: B018 - said when it is first asked for
+        return Runtime.open(self.config, registry=self.registry, workspace=workspace, environ=self.environ)
+
+    @cached_property
+    def _read(self) -> Config:
+        from loom_core.config import read_config
+
+        return read_config(flags=self.flags, environ=self.environ, config_file=self.config_file)
+
+    @cached_property
+    def _plugins(self) -> Registry:
         from loom_core.plugins import load_registry
 
-        with contextlib.redirect_stdout(sys.stderr):
-            registry = load_registry(disabled=self.config.disable_plugins, strict=self.config.strict_plugins)
+        registry = load_registry(disabled=self._read.disable_plugins, strict=self._read.strict_plugins)
         for warning in registry.warnings:
             self.output.warning(warning)
         return registry
 
-    def runtime(self, workspace: Path | None = None) -> Runtime:
-        """Open a runtime over this configuration and these plugins; the caller closes it."""
-        from loom_core.runtime.assembly import Runtime
+    @cached_property
+    def _name_failed(self) -> None:
+        errors: dict[str, PluginInfo] = {}
+        for info in self.registry.plugins:
+            if info.status == "failed":
+                errors.setdefault(info.error or "", info)
+        for error, info in errors.items():
+            self.output.warning(f"plugin {info.origin} is not used: {error}", info.hint)
 
-        return Runtime.open(self.config, registry=self.registry, workspace=workspace, environ=self.environ)
+    def _faults_of_plugins(self) -> tuple[str, ...]:
+        from loom_core.errors import ConfigError, PluginError
+
+        faults: dict[str, None] = {}
+        # Where plugins are strict, a broken one is an error of its own, which comes next.
+        with contextlib.suppress(PluginError):
+            for info in self._plugins.plugins:
+                if info.config is not None:
+                    try:
+                        self._read.plugin(info.name, info.config)
+                    except ConfigError as error:
+                        faults.update(dict.fromkeys(error.faults))
+        return tuple(faults)
 
 
 def invocation_of(ctx: click.Context) -> Invocation:

@@ -89,11 +89,14 @@ class Output:
         self.stdout.flush()
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-        """Print aligned columns, cut to the terminal's width; ``right`` names the headers aligned to the right."""
+        """Print aligned columns under headers in upper case, cut to the terminal's width.
+
+        ``right`` names the headers aligned to the right.
+        """
         cells = [[safe(cell) for cell in row] for row in rows]
         widths = _fitted([max(map(width, column)) for column in zip(headers, *cells, strict=True)], self.columns)
         aligned = [header in right for header in headers]
-        self._row(list(headers), widths, aligned, "dim")
+        self._row([header.upper() for header in headers], widths, aligned, "dim")
         for row in cells:
             self._row(row, widths, aligned, None)
 

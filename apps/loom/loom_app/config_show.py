@@ -7,7 +7,7 @@ from loom_cli import Invocation, common_options, db_option, examples, pass_invoc
 from loom_cli.invocation import model_option
 
 from loom_app.plugin_settings import PluginSetting, plugin_settings
-from loom_core.errors import ConfigError
+from loom_core.config.secrets import MASK
 
 # The value that a command uses where nothing says otherwise.
 _CORE_DEFAULTS: dict[str, object] = {"db": "runs.sqlite", "model": None, "disable_plugins": []}
@@ -28,10 +28,8 @@ def show_command(invocation: Invocation, origin: bool) -> None:
     A flag wins over the environment, that over --config FILE, and that over the user's file.
     """
     out = invocation.output
+    invocation.check_plugin_tables()
     settings = _core(invocation) + _of_plugins(invocation)
-    faults = _faults(invocation)
-    if faults:
-        raise ConfigError(faults, hint="the settings of a plugin: loom plugins show NAME")
     unknown = invocation.config.unknown_plugins(info.name for info in invocation.registry.plugins)
     shown = [setting for setting in settings if origin or setting.origin != "default"]
     if out.as_json:
@@ -59,24 +57,26 @@ def _core(invocation: Invocation) -> list[PluginSetting]:
 
 
 def _of_plugins(invocation: Invocation) -> list[PluginSetting]:
-    """Return the settings of plugins: of the loaded ones with their defaults, of others what was given."""
+    """Return the settings of plugins: of the loaded ones with their defaults, of others what was given.
+
+    Of a plugin that is not installed nobody knows what is a secret, so no value is shown.
+    """
     config = invocation.config
+    installed = {_normal(info.name) for info in invocation.registry.plugins}
     loaded = [setting for info in invocation.registry.plugins for setting in plugin_settings(info, config)]
     paths = {setting.path for setting in loaded}
     others = [
-        PluginSetting(path=item.path, type="", shown=item.shown, origin=item.origin)
+        PluginSetting(
+            path=item.path,
+            type="",
+            shown=item.shown if _normal(item.path.split(".")[1]) in installed else MASK,
+            origin=item.origin,
+        )
         for item in config.items()
         if item.path.startswith("plugins.") and item.path not in paths
     ]
     return sorted([*loaded, *others], key=lambda setting: setting.path)
 
 
-def _faults(invocation: Invocation) -> tuple[str, ...]:
-    faults: list[str] = []
-    for info in invocation.registry.plugins:
-        if info.config is not None:
-            try:
-                invocation.config.plugin(info.name, info.config)
-            except ConfigError as error:
-                faults.extend(error.faults)
-    return tuple(faults)
+def _normal(name: str) -> str:
+    return name.lower().replace("-", "_")

@@ -36,9 +36,13 @@ def list_command(invocation: Invocation) -> None:
         ],
         right=["IMPORT"],
     )
+    # Two plugins that clash have one sentence, which names both.
+    errors: dict[str, PluginInfo] = {}
     for info in plugins:
         if info.error:
-            out.warning(f"{info.name}: {info.error}", info.hint)
+            errors.setdefault(info.error, info)
+    for error, info in errors.items():
+        out.warning(f"{info.name}: {error}", info.hint)
     for sentence in shadowed:
         out.warning(sentence)
 

@@ -114,13 +114,17 @@ class CallMade(Event):
 
 @attrs.frozen(kw_only=True)
 class CallDecided(Event):
-    """A call in doubt was decided, by ``reconcile`` or by a person."""
+    """A call in doubt was decided, by ``reconcile`` or by a person.
+
+    ``claimed_by`` is the process that claimed the run for nothing but this decision, None if there is no such claim.
+    """
 
     kind: ClassVar[str] = "decided"
     call_id: str
     name: str
     by: str
     decision: str
+    claimed_by: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -142,6 +146,15 @@ class SignalCame(Event):
     kind: ClassVar[str] = "signal"
     name: str
     payload: str
+    consumed_by: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Said(Event):
+    """What the person said in a conversation. ``consumed_by`` is the step that took it up, None while none has."""
+
+    kind: ClassVar[str] = "said"
+    text: str
     consumed_by: int | None
 
 

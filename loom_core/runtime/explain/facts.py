@@ -76,10 +76,12 @@ class RunExplanation:
             },
         }
 
-    def lines(self, *, all: bool = False, width: int = 100, now: float | None = None) -> list[str]:
+    def lines(self, *, all: bool = False, width: int | None = 100, now: float | None = None) -> list[str]:
         """Return the explanation as lines for a person, each at most ``width`` columns, safe to print.
 
-        At most 200 lines, the middle of the timeline folded, unless ``all``. Only a command's single word (a long
+        What a decision depends on (the standing, calls in doubt, errors, what resuming does) is wrapped; the timeline
+        is cut, unless ``all``. None is no limit, for a pipe or a file. At most 200 lines, the middle of the timeline
+        folded, unless ``all`` is given or the calls in doubt alone need more. Only a command's single word (a long
         path) may be longer than ``width``. ``now`` is what durations such as *5m ago* are counted from.
         """
         from loom_core.runtime.explain.lines import lines_of

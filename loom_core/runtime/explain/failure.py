@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loom_core.contracts.stores import ErrorRecord
 from loom_core.runtime.explain.events import Failure
-from loom_core.runtime.explain.text import short
+from loom_core.runtime.explain.text import short, whole
 
 _FRAME = re.compile(r'^[ |+]*File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<where>.+))?\n(?P<code>.*)', re.M)
 _OWN = str(Path(__file__).parents[2]) + os.sep
@@ -22,7 +22,7 @@ def failure_of(error: ErrorRecord | None, reference: str | None = None) -> Failu
         return None
     return Failure(
         type=error.type,
-        message=short(error.message) or "",
+        message=whole(error.message),
         category=error.category,
         line=user_line(error.traceback, reference),
     )

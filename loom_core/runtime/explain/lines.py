@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from loom_core.runtime.explain.events import (
     AttemptFailed,
-    CallDecided,
     CallMade,
-    Claimed,
-    Created,
     Event,
     Failure,
-    Left,
-    SignalCame,
     StepBegan,
     StepCommitted,
-    Stretch,
 )
 from loom_core.runtime.explain.standing import InDoubt
 from loom_core.runtime.explain.text import (
     ago,
+    argument_list,
     clock,
     counted,
     cut,
     date_time,
-    duration,
+    folded,
     number,
     safe,
-    short,
+    whole,
     wrapped,
 )
+from loom_core.runtime.explain.words import words_of
 
 if TYPE_CHECKING:
     from loom_core.runtime.explain.facts import RunExplanation
@@ -41,23 +37,41 @@ MAX_LINES = 200
 MIN_WIDTH = 40
 MAX_DOUBTS = 12
 _HEAD_SHARE = 3
+# Of so many calls in doubt the commands are told; they are the same for the others.
+_MAX_DECIDED = 4
+_LABEL = " " * 10
 
 
-def lines_of(explanation: RunExplanation, *, everything: bool, width: int, now: float) -> list[str]:
+def lines_of(explanation: RunExplanation, *, everything: bool, width: int | None, now: float) -> list[str]:
     """See ``RunExplanation.lines``."""
-    columns = max(width, MIN_WIDTH)
-    above = [cut(safe(line), columns) for line in _header(explanation, now)]
-    below = [*_cut_all(_doubts(explanation, everything=everything), columns)]
-    below += _cut_all(_failure(explanation), columns)
-    below += _resuming(explanation, columns)
+    columns = None if width is None else max(width, MIN_WIDTH)
+    above = [line for label in _header(explanation, now) for line in _fold(label, columns, further=_LABEL)]
+    below = _fold_all(_doubts(explanation, everything=everything), columns)
+    below += _fold_all(_failure(explanation), columns)
+    below += _resuming(explanation, columns, everything=everything)
     events = explanation.timeline
     room = None if everything else MAX_LINES - len(above) - len(below) - 2
     told = _timeline(events, explanation, room)
-    return [*above, "", "What happened", *_cut_all(told, columns), *below]
+    happened = _fold_all(told, columns) if everything else [_cut(line, columns) for line in told]
+    return [*above, "", "What happened", *happened, *below]
 
 
-def _cut_all(lines: Iterator[str] | Sequence[str], columns: int) -> list[str]:
-    return [cut(safe(line), columns) for line in lines]
+def _cut(line: str, columns: int | None) -> str:
+    if columns is None or len(line) <= 8 * columns:
+        return cut(safe(line), columns)
+    # Escaping makes text longer only: nothing beyond this is seen, and long results need not be escaped whole.
+    return cut(safe(line[: 8 * columns]) + " " * columns, columns)
+
+
+def _fold_all(lines: Iterable[str], columns: int | None) -> list[str]:
+    return [shown for line in lines for shown in _fold(line, columns)]
+
+
+def _fold(line: str, columns: int | None, *, further: str | None = None) -> list[str]:
+    """Return a line on as many lines as it takes, further ones a little more indented than the first."""
+    text = line.lstrip(" ")
+    indent = line[: len(line) - len(text)]
+    return folded(safe(text), columns, indent, f"{indent}    " if further is None else further)
 
 
 def _header(explanation: RunExplanation, now: float) -> Iterator[str]:
@@ -72,7 +86,7 @@ def _header(explanation: RunExplanation, now: float) -> Iterator[str]:
     yield f"created   {date_time(record.created_at)} ({ago(record.created_at, now)}), in {explanation.location}"
     yield f"so far    {_totals(explanation)}"
     if record.result is not None:
-        yield f"result    {short(record.result)}"
+        yield f"result    {whole(record.result)}"
 
 
 def _totals(explanation: RunExplanation) -> str:
@@ -115,106 +129,9 @@ def _folded(events: Sequence[Event], explanation: RunExplanation) -> str:
 
 
 def _line(event: Event, *, dated: bool) -> str:
-    words = _WORDS[type(event)](event)
+    words = words_of(event)
     at = " " * (14 if dated else 8) if event.at is None else clock(event.at, dated=dated)
     return f"  {at}  {words}"
-
-
-def _created(event: Created) -> str:
-    return "created" if event.owner is None else f"created, and begun by {event.owner}"
-
-
-def _claimed(event: Claimed) -> str:
-    found = f"found {event.found}"
-    if event.found == "running":
-        before = f", {event.previous}," if event.previous else ""
-        found = f"found running: the previous owner{before} had died or fallen silent"
-    return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}"
-
-
-def _stretch(event: Stretch) -> str:
-    count = event.last - event.first + 1
-    first, last = number(event.first), number(event.last)
-    which = f"step {first}:" if count == 1 else f"steps {first}–{last}: {counted(count, 'step')}"
-    calls = "without calls" if event.quiet else "with calls that are not told here (--all)"
-    took = "" if event.seconds is None else f", {duration(event.seconds)}"
-    return f"{which} {calls}{took}"
-
-
-def _began(event: StepBegan) -> str:
-    return f"step {number(event.step_index)}" + (", executed again from its start" if event.again else "")
-
-
-def _committed(event: StepCommitted) -> str:
-    attempts = f" after {event.attempts} attempts" if event.attempts > 1 else ""
-    took = "" if event.seconds is None else f", {duration(event.seconds)}"
-    then = {"wait": "; it then waits", "complete": "; the run is complete"}.get(event.outcome, "")
-    return f"  committed{attempts}{took}{then}"
-
-
-def _call(event: CallMade) -> str:
-    what = f"model {event.name}" if event.call_kind == "model" else f"{event.name}({event.arguments})"
-    again = f", try {event.try_index + 1}" if event.try_index else ""
-    kind = "" if event.call_kind == "model" else f" [{event.effect}]"
-    tokens = (
-        f", {number(event.tokens_in)} + {number(event.tokens_out)} tokens" if event.tokens_in + event.tokens_out else ""
-    )
-    took = "" if event.seconds is None else f", {duration(event.seconds)}"
-    # What was done comes before how: long arguments may cost the end of the line, never the outcome.
-    return f"  call {event.call_id} {_outcome(event)}{took}{tokens}{again}: {what}{kind}{_returned(event)}"
-
-
-def _outcome(event: CallMade) -> str:
-    if event.status == "done":
-        return "done"
-    if event.not_started:
-        return "did not happen"
-    if event.status == "failed":
-        return f"FAILED ({event.error})" if event.error else "FAILED"
-    if event.status == "started":
-        return "started, no end recorded"
-    why = f" ({event.error})" if event.error else ""
-    doubt = "IN DOUBT, may or may not have happened" if event.effect == "once" else "interrupted"
-    return f"{doubt}{why}"
-
-
-def _returned(event: CallMade) -> str:
-    late = "; it returned after that: see `tool-calls`" if event.has_late_result else ""
-    return (f" → {event.result}" if event.status == "done" and event.result is not None else "") + late
-
-
-def _decided(event: CallDecided) -> str:
-    by = "its reconcile" if event.by == "reconcile" else event.by
-    return f"  call {event.call_id} ({event.name}) decided by {by}: {event.decision}"
-
-
-def _attempt(event: AttemptFailed) -> str:
-    then = "not tried again" if event.delay_s is None else f"tried again after {duration(event.delay_s)}"
-    took = duration(event.seconds)
-    return f"  attempt {event.attempt_index + 1} FAILED after {took}, {then} ({event.error.category}): {event.error}"
-
-
-def _signal(event: SignalCame) -> str:
-    then = "not consumed yet" if event.consumed_by is None else f"consumed by step {number(event.consumed_by)}"
-    return f"signal `{event.name}` came, {then}: {event.payload}"
-
-
-def _left(event: Left) -> str:
-    return f"{event.status}: {event.words}" if event.words else event.status
-
-
-_WORDS: Mapping[type[Event], Callable[[Any], str]] = {
-    Created: _created,
-    Claimed: _claimed,
-    Stretch: _stretch,
-    StepBegan: _began,
-    StepCommitted: _committed,
-    CallMade: _call,
-    CallDecided: _decided,
-    AttemptFailed: _attempt,
-    SignalCame: _signal,
-    Left: _left,
-}
 
 
 # -- below the timeline -------------------------------------------------------------------------------------------
@@ -226,20 +143,23 @@ def _doubts(explanation: RunExplanation, *, everything: bool) -> Iterator[str]:
         return
     yield ""
     yield "In doubt: may or may not have happened"
-    shown = doubts if everything else doubts[-MAX_DOUBTS:]
-    if len(shown) < len(doubts):
-        yield f"  … {counted(len(doubts) - len(shown), 'earlier one')}: --all shows them"
+    shown = sorted(doubts, key=lambda doubt: not doubt.open)
+    if not everything:
+        shown = shown[:MAX_DOUBTS]
     for doubt in shown:
         yield from _doubt(doubt)
+    if len(shown) < len(doubts):
+        yield f"  … and {counted(len(doubts) - len(shown), 'other')}: --all shows them"
 
 
 def _doubt(doubt: InDoubt) -> Iterator[str]:
-    yield f"  call {doubt.call_id}: {doubt.name}({doubt.arguments}) [{doubt.effect}], at {date_time(doubt.at)}"
+    yield f"  call {doubt.call_id}: {doubt.name} [{doubt.effect}], started {date_time(doubt.at)}, with"
+    yield from (f"      {argument}" for argument in argument_list(doubt.arguments) or ["no arguments"])
     key = f"; its idempotency key: {doubt.idempotency_key}" if doubt.idempotency_key else ""
     gone_on = "" if doubt.open else "; the run went on without it"
     yield f"    {doubt.why}{gone_on}{key}"
     if doubt.late_result is not None:
-        yield f"    evidence: after that it returned {doubt.late_result}"
+        yield f"    evidence: after that it returned {whole(doubt.late_result)}"
 
 
 def _failure(explanation: RunExplanation) -> Iterator[str]:
@@ -262,10 +182,16 @@ def _error(error: Failure) -> Iterator[str]:
         yield f"  {error.line}"
 
 
-def _resuming(explanation: RunExplanation, columns: int) -> list[str]:
+def _resuming(explanation: RunExplanation, columns: int | None, *, everything: bool) -> list[str]:
+    resuming = explanation.resuming
     lines = ["", "What resuming would do"]
-    lines += [cut(f"  {safe(sentence)}", columns) for sentence in explanation.resuming.what]
-    for command in explanation.resuming.commands[: 3 * MAX_DOUBTS]:
-        lines.append(cut(f"  {safe(command.does)}:", columns))
-        lines += wrapped(command.words, columns, "    ")
+    lines += _fold_all((f"  {sentence}" for sentence in resuming.what), columns)
+    about = dict.fromkeys(c.call_id for c in resuming.commands if c.call_id is not None)
+    told = set(list(about)[: None if everything else _MAX_DECIDED])
+    for command in resuming.commands:
+        if command.call_id is None or command.call_id in told:
+            lines += _fold(f"  {command.does}:", columns)
+            lines += wrapped(command.words, columns, "    ")
+    if len(told) < len(about):
+        lines += _fold(f"  … and the same for {counted(len(about) - len(told), 'other call')} (--all)", columns)
     return lines

@@ -27,6 +27,7 @@ PAGE = 1000
 MAX_OF_STEP = 2000
 MAX_DOUBTS = 100
 _NEAR = 16
+CHAT_AGENT = "loom-run chat"
 
 T = TypeVar("T")
 Page = Callable[[int, int], Awaitable[Sequence[T]]]
@@ -47,7 +48,7 @@ class Material:
     """What was read of a run. Sequences are in the order in which things happened.
 
     ``unread_calls`` are the steps (first, last) between which there are calls that were not read; ``doubtful`` has
-    calls without a known end, wherever they are in the run.
+    calls without a known end, wherever they are in the run. ``first_state`` is the initial state of a conversation.
     """
 
     record: RunRecord
@@ -60,6 +61,7 @@ class Material:
     steps: Mapping[int, StepRecord]
     unread_calls: tuple[int, int] | None
     left_out: Ends
+    first_state: str | None = None
 
 
 async def read(store: Store, run_id: str, *, everything: bool = False) -> Material:
@@ -94,6 +96,7 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
         steps=await _steps(store, run_id, points),
         unread_calls=gap,
         left_out=Ends(calls=calls_out, attempts=attempts_out, claims=claims_out, signals=signals_out),
+        first_state=await _first_state(store, record),
     )
 
 
@@ -183,6 +186,14 @@ async def _steps(store: Store, run_id: str, points: Sequence[int]) -> dict[int, 
             if step.step_index in wanted:
                 found[step.step_index] = step
     return found
+
+
+async def _first_state(store: Store, record: RunRecord) -> str | None:
+    """Return the initial state of a conversation, which holds what the person said first; None if it was pruned."""
+    if record.agent.name != CHAT_AGENT:
+        return None
+    found = await store.get_steps(record.run_id, first=-1, limit=1, states=True)
+    return found[0].state if found and found[0].step_index == -1 else None
 
 
 def _ranges(points: Sequence[int]) -> list[tuple[int, int]]:

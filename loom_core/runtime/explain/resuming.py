@@ -7,19 +7,23 @@ from collections.abc import Sequence
 import attrs
 
 from loom_core.contracts.stores import CallRecord, RunRecord
-from loom_core.runtime.explain.reading import Material
-from loom_core.runtime.explain.standing import CHAT_AGENT, InDoubt, Standing, is_doubtful
-from loom_core.runtime.explain.text import counted, shell
+from loom_core.runtime.explain.reading import CHAT_AGENT, Material
+from loom_core.runtime.explain.standing import InDoubt, Standing, is_doubtful
+from loom_core.runtime.explain.text import counted, number, shell
 
 MAX_TOLD = 8
 
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """A command line as words, and what it is for. Words in capitals are for the reader to fill in."""
+    """A command line as words, and what it is for. Words in capitals are for the reader to fill in.
+
+    ``call_id`` is the call that it decides, if it decides one.
+    """
 
     does: str
     words: tuple[str, ...]
+    call_id: str | None = None
 
     @property
     def line(self) -> str:
@@ -51,20 +55,26 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
             commands=(make.explain("look again"),),
         )
     if record.status == "failed":
-        again = _again(material, f"Tries step {record.step_index} again, from its start.", new_attempt=True)
+        again = _again(material, f"Tries step {number(record.step_index)} again, from its start.", new_attempt=True)
         commands = [make.resume("when the cause is gone", "--retry-failed")]
-        commands += [make.let_again(c) for c in material.calls if _is_final_failure(c, record)]
+        for call in (c for c in material.calls if c.step_index == record.step_index):
+            commands += make.decide_again(call)
         return Resuming(what=again, commands=tuple(commands))
     if record.status == "waiting" and not standing.signal_has_come:
         return _waiting(record, make, doubts)
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
-    first = f"{taking_over} executes step {record.step_index}"
+    first = f"{taking_over} executes step {number(record.step_index)}"
     started = any(c.step_index == record.step_index for c in material.calls) or record.attempt_index > 0
     first += " again, from its start." if started or standing.status == "orphaned" else "."
-    commands = [make.resume("go on")]
-    for doubt in (d for d in doubts if d.open):
-        commands += make.resolve(doubt)
-    return Resuming(what=_again(material, first, new_attempt=False), commands=tuple(commands))
+    what = _again(material, first, new_attempt=False)
+    in_doubt = [d for d in doubts if d.open]
+    if not in_doubt:
+        return Resuming(what=what, commands=(make.resume("go on"),))
+    names = ", ".join(d.call_id for d in in_doubt[:MAX_TOLD]) + (", …" if len(in_doubt) > MAX_TOLD else "")
+    return Resuming(
+        what=(f"Find out whether call {names} happened, then say so:", *what),
+        commands=(*(c for d in in_doubt for c in make.resolve(d)), make.resume("then go on")),
+    )
 
 
 def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt]) -> Resuming:
@@ -74,7 +84,7 @@ def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt]) -> R
         return Resuming(
             what=(
                 f"Nothing until somebody decides call {name}. Find out whether it happened, then say so:",
-                f"step {record.step_index} is then executed again from its start, and the call is not made "
+                f"step {number(record.step_index)} is then executed again from its start, and the call is not made "
                 "again unless you say --retry.",
             ),
             commands=(*commands, make.resume("then go on")),
@@ -82,10 +92,9 @@ def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt]) -> R
     if kind == "signal" and record.agent.name == CHAT_AGENT:
         return Resuming(what=("Nothing until you answer.",), commands=(make.chat(),))
     if kind == "signal":
+        then = f"then step {number(record.step_index)}"
         return Resuming(
-            what=(
-                f"Nothing until the signal `{name}` comes (AgentRunner.send_signal); then step {record.step_index}.",
-            ),
+            what=(f"Nothing until the signal `{name}` comes (AgentRunner.send_signal); {then}.",),
             commands=(make.resume("when it has come"),),
         )
     return Resuming(what=("Nothing until it is due.",), commands=(make.resume("when it is due"),))
@@ -113,7 +122,10 @@ def _fate(call: CallRecord, record: RunRecord, *, new_attempt: bool) -> str | No
     if call.status == "done":
         return None
     if is_doubtful(call, "orphaned"):
-        return f"{which} may or may not have happened: its reconcile is asked, else the run waits for a person."
+        return (
+            f"{which} may or may not have happened: its reconcile is asked if it has one, "
+            "else the run waits for a person."
+        )
     if call.status in ("unknown", "started"):
         return f"{which} has no recorded end and is {verb} again, under the same key."
     if call.not_started:
@@ -122,12 +134,6 @@ def _fate(call: CallRecord, record: RunRecord, *, new_attempt: bool) -> str | No
     if call.effect == "once" or same_attempt:
         return f"{which} failed, and is not {verb} again: the step is given its recorded error."
     return f"{which} failed, and is {verb} again."
-
-
-def _is_final_failure(call: CallRecord, record: RunRecord) -> bool:
-    """Return True for a `once` call of the failed step that only a person can let be made again."""
-    at_head = call.step_index == record.step_index
-    return at_head and call.effect == "once" and call.status == "failed" and not call.not_started
 
 
 class _Commands:
@@ -139,9 +145,18 @@ class _Commands:
         # A run whose agent was made in code has no reference that `resume` could load by itself.
         self._agent = () if record.agent.reference is not None or self._chat else ("AGENT",)
 
-    def let_again(self, call: CallRecord) -> Command:
+    def decide_again(self, call: CallRecord) -> tuple[Command, ...]:
+        """Return how a person overrules what is recorded of a ``once`` call of the failed step."""
+        if call.decided_by not in (None, "reconcile"):
+            does = f"if what {call.decided_by} decided of call {call.call_id} was wrong, decide it again"
+            command = self._decide(call.call_id, does, "--result", "JSON")
+            if call.not_started:
+                return (command,)
+            return (command, self._decide(call.call_id, "or, if it did not happen", "--retry"))
+        if call.effect != "once" or call.status != "failed" or call.not_started:
+            return ()
         does = f"if call {call.call_id} has to be made again, which only a person can allow"
-        return Command(does=does, words=("loom-runner", "resolve", call.call_id, "--retry", *self._place))
+        return (self._decide(call.call_id, does, "--retry"),)
 
     def resume(self, does: str, *options: str) -> Command:
         program = "loom-run" if self._chat else "loom-runner"
@@ -154,9 +169,12 @@ class _Commands:
         return Command(does="answer", words=("loom-run", "chat", "YOUR MESSAGE", *self._place))
 
     def resolve(self, doubt: InDoubt) -> tuple[Command, ...]:
-        start = ("loom-runner", "resolve", doubt.call_id)
         return (
-            Command(does="it happened, and this was its result", words=(*start, "--result", "JSON", *self._place)),
-            Command(does="it did not happen: make it again", words=(*start, "--retry", *self._place)),
-            Command(does="it failed: tell the step so", words=(*start, "--fail", "MESSAGE", *self._place)),
+            self._decide(doubt.call_id, f"call {doubt.call_id} happened, and this was its result", "--result", "JSON"),
+            self._decide(doubt.call_id, "it did not happen: make it again", "--retry"),
+            self._decide(doubt.call_id, "it failed: tell the step so", "--fail", "MESSAGE"),
         )
+
+    def _decide(self, call_id: str, does: str, *decision: str) -> Command:
+        words = ("loom-runner", "resolve", call_id, *decision, *self._place)
+        return Command(does=does, words=words, call_id=call_id)

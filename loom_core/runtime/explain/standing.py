@@ -9,11 +9,10 @@ import attrs
 from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
 from loom_core.runtime.admission import is_orphaned
 from loom_core.runtime.explain.failure import failure_of
-from loom_core.runtime.explain.reading import Material
-from loom_core.runtime.explain.text import arguments, date_time, short
+from loom_core.runtime.explain.reading import CHAT_AGENT, Material
+from loom_core.runtime.explain.text import counted, date_time, number
 from loom_core.runtime.owners import provably_dead
 
-CHAT_AGENT = "loom-run chat"
 OVER = frozenset({"completed", "cancelled"})
 
 
@@ -29,7 +28,10 @@ class Standing:
 
 @attrs.frozen(kw_only=True)
 class InDoubt:
-    """A ``once`` call that may or may not have happened. ``open`` if the run still depends on it."""
+    """A ``once`` call that may or may not have happened. ``open`` if the run still depends on it.
+
+    ``arguments`` and ``late_result`` are the JSON texts as they were recorded, whole.
+    """
 
     call_id: str
     name: str
@@ -75,10 +77,10 @@ def _doubt(record: RunRecord, call: CallRecord) -> InDoubt:
         effect=call.effect,
         step_index=call.step_index,
         at=call.started_at,
-        arguments=arguments(call.arguments),
+        arguments=call.arguments,
         why="it started, and no end is recorded" if error is None else f"it started, and ended in {error}",
         idempotency_key=call.idempotency_key,
-        late_result=short(call.late_result),
+        late_result=call.late_result,
         open=call.step_index >= record.step_index and record.status not in OVER,
     )
 
@@ -86,7 +88,7 @@ def _doubt(record: RunRecord, call: CallRecord) -> InDoubt:
 def _running(record: RunRecord, *, wall_s: float, boot_s: float | None) -> Standing:
     owner = record.owner
     if not is_orphaned(record, wall_s=wall_s, boot_s=boot_s):
-        words = f"{owner} works on step {record.step_index}"
+        words = f"{owner} works on step {number(record.step_index)}"
         return Standing(status="running", words=words, since=record.updated_at)
     if owner is None:
         why = "it is marked as running, and no process holds it"
@@ -94,9 +96,8 @@ def _running(record: RunRecord, *, wall_s: float, boot_s: float | None) -> Stand
         why = f"its owner, {owner}, is dead"
     else:
         why = f"its owner, {owner}, has been silent for longer than its lease"
-    return Standing(
-        status="orphaned", words=f"{why}; it was working on step {record.step_index}", since=record.updated_at
-    )
+    words = f"{why}; it was working on step {number(record.step_index)}"
+    return Standing(status="orphaned", words=words, since=record.updated_at)
 
 
 def _waiting(record: RunRecord, *, come: bool) -> str:
@@ -134,8 +135,8 @@ def _paused(record: RunRecord) -> str:
 
 def _failed(record: RunRecord) -> str:
     failure = failure_of(record.error)
-    return f"at step {record.step_index}: {failure or 'no error is stored'}"
+    return f"at step {number(record.step_index)}: {failure or 'no error is stored'}"
 
 
 def _plain(record: RunRecord) -> str:
-    return f"after {record.step_index} steps" if record.status == "completed" else ""
+    return f"after {counted(record.step_index, 'step')}" if record.status == "completed" else ""

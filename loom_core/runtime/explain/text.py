@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 ELLIPSIS = "…"
 MAX_SHORT = 400
+MAX_WHOLE = 4_000
 MAX_PARSED = 200_000
 _HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -26,8 +27,13 @@ def safe(text: str) -> str:
     return "".join(_escaped(char) if unicodedata.category(char) in _HOSTILE else char for char in text)
 
 
-def cut(text: str, columns: int) -> str:
-    """Return safe text in at most ``columns`` terminal columns, an ellipsis at its end if something was left out."""
+def cut(text: str, columns: int | None) -> str:
+    """Return safe text in at most ``columns`` terminal columns, an ellipsis at its end if something was left out.
+
+    None is no limit.
+    """
+    if columns is None:
+        return text
     if columns < 1:
         return ""
     if len(text) <= columns and text.isascii():
@@ -47,17 +53,42 @@ def short(text: str | None, limit: int = MAX_SHORT) -> str | None:
     return text[: limit - 1] + ELLIPSIS
 
 
-def arguments(text: str) -> str:
+def whole(text: str) -> str:
+    """Return ``text``; what is longer than any person reads is cut, and says so."""
+    if len(text) <= MAX_WHOLE:
+        return text
+    return f"{text[:MAX_WHOLE]}{ELLIPSIS} (cut here: {number(len(text))} characters in all)"
+
+
+def whole_or_none(text: str | None) -> str | None:
+    """Return ``whole(text)``; None stays None."""
+    return None if text is None else whole(text)
+
+
+def arguments(text: str, *, limit: int = MAX_SHORT, value_limit: int = 120) -> str:
     """Return recorded arguments (a JSON object) as ``name=value, …``, shortened; anything else as it is."""
     data = parsed(text)
     if not isinstance(data, dict):
-        return short(text) or ""
-    return short(", ".join(f"{name}={compact(value)}" for name, value in data.items())) or ""
+        return short(text, limit) or ""
+    return short(", ".join(f"{name}={compact(value, value_limit)}" for name, value in data.items()), limit) or ""
 
 
-def compact(value: object) -> str:
+def argument_list(text: str) -> list[str]:
+    """Return recorded arguments as ``name=value``, one each and whole."""
+    data = parsed(text)
+    if not isinstance(data, dict):
+        return [whole(text)]
+    return [f"{name}={whole(as_json(value))}" for name, value in data.items()]
+
+
+def as_json(value: object) -> str:
+    """Return JSON data as one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def compact(value: object, limit: int = 120) -> str:
     """Return JSON data as one short line."""
-    return short(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")), 120) or ""
+    return short(as_json(value), limit) or ""
 
 
 def parsed(text: str | None) -> object:
@@ -114,11 +145,33 @@ def shell(words: Sequence[str]) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def wrapped(words: Sequence[str], columns: int, indent: str) -> list[str]:
+def folded(text: str, columns: int | None, indent: str = "", further: str | None = None) -> list[str]:
+    """Return safe text on as many lines of at most ``columns`` as it takes, broken at spaces where there are some.
+
+    The lines after the first begin with ``further``, or ``indent`` if that is None. None is no limit.
+    """
+    if columns is None:
+        return [indent + text]
+    lines: list[str] = []
+    start = indent
+    while text:
+        fitting = _fitting_length(text, max(columns - len(start), 8))
+        if fitting < len(text):
+            space = text.rfind(" ", fitting // 2, fitting + 1)
+            fitting = space if space > 0 else fitting
+        lines.append(start + text[:fitting])
+        text = text[fitting:].lstrip(" ")
+        start = indent if further is None else further
+    return lines or [indent.rstrip()]
+
+
+def wrapped(words: Sequence[str], columns: int | None, indent: str) -> list[str]:
     """Return a command on lines of at most ``columns``, joined by backslashes so that it can still be pasted.
 
-    A single word longer than the line stays whole: a command that was cut is worse than a long line.
+    A single word longer than the line stays whole: a command that was cut is worse than a long line. None is no limit.
     """
+    if columns is None:
+        return [indent + safe(shell(words))]
     lines: list[str] = []
     line = ""
     for word in words:
@@ -129,6 +182,16 @@ def wrapped(words: Sequence[str], columns: int, indent: str) -> list[str]:
         else:
             line = f"{line} {shown}" if line else shown
     return [*lines, f"{indent}{line}"]
+
+
+def _fitting_length(text: str, columns: int) -> int:
+    """Return how many characters of ``text`` fit; at least one, so that a loop over the rest ends."""
+    used = 0
+    for position, char in enumerate(text):
+        used += _columns(char)
+        if used > columns:
+            return max(position, 1)
+    return len(text)
 
 
 def _fitting(text: str, columns: int) -> str:

@@ -6,29 +6,30 @@ between; what has no epoch (signals, decisions) is then placed by its time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 import attrs
 
-from loom_core.contracts.stores import AttemptRecord, CallRecord, ClaimRecord, SignalRecord, StepRecord
+from loom_core.contracts.stores import AttemptRecord, CallRecord, ClaimRecord, StepRecord
+from loom_core.runtime.explain.decisions import claims_for_decisions, decisions_of
 from loom_core.runtime.explain.events import (
     AttemptFailed,
-    CallDecided,
     CallMade,
     Claimed,
     Created,
     Event,
     Left,
-    SignalCame,
+    Said,
     StepBegan,
     StepCommitted,
     Stretch,
 )
 from loom_core.runtime.explain.failure import failure_of
+from loom_core.runtime.explain.inbox import first_words, messages_of, said_of, signals_of
 from loom_core.runtime.explain.reading import Material
 from loom_core.runtime.explain.standing import Standing
-from loom_core.runtime.explain.text import arguments, compact, parsed, short
+from loom_core.runtime.explain.text import MAX_SHORT, MAX_WHOLE, arguments, compact, parsed, short, whole_or_none
 
 _CLAIM, _CALL, _COMMIT = range(3)
 
@@ -51,7 +52,7 @@ def timeline_of(material: Material, standing: Standing) -> tuple[Event, ...]:
         events.append(Left(at=standing.since, status=standing.status, words=standing.words))
     times = accumulate((e.at or 0.0 for e in events), max)
     placed = [(at, event) for at, event in zip(times, events, strict=True)]
-    placed += [(e.at or 0.0, e) for e in (*_signals(material.signals), *_decisions(material.calls))]
+    placed += [(e.at or 0.0, e) for e in (*signals_of(material), *decisions_of(material))]
     placed.sort(key=lambda pair: pair[0])
     return tuple(event for _, event in placed)
 
@@ -66,6 +67,8 @@ class _Walk:
         self._last_began: int | None = None
         self._since = material.record.created_at
         self._previous_owner: str | None = None
+        self._folded = {claim.epoch for claim in claims_for_decisions(material).values()}
+        self._said = {s.consumed_by: s for s in messages_of(material) if s.consumed_by is not None}
 
     def events(self) -> Iterator[Event]:
         record = self._material.record
@@ -73,6 +76,9 @@ class _Walk:
         first = items[0].source if items else None
         owner = str(first.owner) if isinstance(first, ClaimRecord) and first.epoch <= 1 else None
         yield Created(at=record.created_at, owner=owner)
+        begun_with = first_words(self._material.first_state)
+        if begun_with is not None:
+            yield Said(at=record.created_at, text=begun_with, consumed_by=0)
         for item in items:
             yield from self._skipped(item.step_index)
             yield from self._told(item)
@@ -119,6 +125,9 @@ class _Walk:
             yield from self._claim(source)
             return
         if self._began != item.step_index:
+            signal = self._said.pop(item.step_index, None)
+            if signal is not None:
+                yield said_of(signal)
             again = self._last_began == item.step_index
             self._began = self._last_began = item.step_index
             yield StepBegan(at=self._since, step_index=item.step_index, again=again)
@@ -140,7 +149,7 @@ class _Walk:
     def _claim(self, claim: ClaimRecord) -> Iterator[Event]:
         self._began = None
         self._since = max(self._since, claim.at)
-        if claim.epoch > 1:
+        if claim.epoch > 1 and claim.epoch not in self._folded:
             yield Claimed(
                 at=claim.at,
                 epoch=claim.epoch,
@@ -149,7 +158,9 @@ class _Walk:
                 found=claim.found,
                 previous=self._previous_owner,
             )
-        self._previous_owner = str(claim.owner)
+        # A person who decided a call did not own the run for longer than that.
+        if claim.epoch not in self._folded:
+            self._previous_owner = str(claim.owner)
 
 
 def call_made(call: CallRecord, reference: str | None = None) -> CallMade:
@@ -163,9 +174,9 @@ def call_made(call: CallRecord, reference: str | None = None) -> CallMade:
         call_kind=call.kind,
         name=call.name,
         effect=call.effect,
-        arguments="" if is_model else arguments(call.arguments),
+        arguments="" if is_model else arguments(call.arguments, limit=MAX_WHOLE, value_limit=MAX_WHOLE),
         status=call.status,
-        result=model_answer(call.result) if is_model else short(call.result),
+        result=model_answer(call.result, limit=MAX_WHOLE, part=MAX_WHOLE) if is_model else whole_or_none(call.result),
         error=failure_of(call.error, reference),
         not_started=call.not_started,
         seconds=None if call.ended_at is None or call.decided_by is not None else call.ended_at - call.started_at,
@@ -176,19 +187,21 @@ def call_made(call: CallRecord, reference: str | None = None) -> CallMade:
     )
 
 
-def model_answer(text: str | None) -> str | None:
-    """Return what a model said and which tools it asks for, on one line."""
+def model_answer(text: str | None, *, limit: int = MAX_SHORT, part: int = 120) -> str | None:
+    """Return what a model said and which tools it asks for, on one line of ``limit`` characters at most."""
     data = parsed(text)
     if not isinstance(data, dict):
-        return short(text)
+        return short(text, limit)
     said = data.get("text") or data.get("refusal") or ""
-    words = [compact(said)] if said else []
+    words = [compact(said, part)] if said else []
     calls = data.get("tool_calls")
     if isinstance(calls, list):
         words += [
-            f"asks for {c.get('name')}({arguments(str(c.get('arguments')))})" for c in calls if isinstance(c, dict)
+            f"asks for {c.get('name')}({arguments(str(c.get('arguments')), limit=limit, value_limit=part)})"
+            for c in calls
+            if isinstance(c, dict)
         ]
-    return short(", ".join(words) or f"nothing ({data.get('finish')})")
+    return short(", ".join(words) or f"nothing ({data.get('finish')})", limit)
 
 
 def _attempt(attempt: AttemptRecord, reference: str | None) -> AttemptFailed:
@@ -202,24 +215,3 @@ def _attempt(attempt: AttemptRecord, reference: str | None) -> AttemptFailed:
         error=error,
         delay_s=None if attempt.retry_at is None else attempt.retry_at - attempt.ended_at,
     )
-
-
-def _signals(signals: Iterable[SignalRecord]) -> Iterator[SignalCame]:
-    for signal in signals:
-        yield SignalCame(
-            at=signal.sent_at, name=signal.name, payload=short(signal.payload) or "", consumed_by=signal.consumed_by
-        )
-
-
-def _decisions(calls: Iterable[CallRecord]) -> Iterator[CallDecided]:
-    for call in calls:
-        if call.decided_by is None:
-            continue
-        if call.status == "done":
-            decision = f"it happened, with the result {short(call.result, 120)}"
-        elif call.not_started:
-            decision = "it did not happen and may be made again"
-        else:
-            decision = f"it failed: {failure_of(call.error) or 'no error was given'}"
-        at = call.started_at if call.ended_at is None else call.ended_at
-        yield CallDecided(at=at, call_id=call.call_id, name=call.name, by=call.decided_by, decision=decision)

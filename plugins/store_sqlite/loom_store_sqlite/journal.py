@@ -91,10 +91,10 @@ def finish(connection: apsw.Connection, fence: Fence, prepared: PreparedEnd, row
     fence.renew(connection)
     if row_id is None:
         row_id = find(connection, fence.run_no, fence.run_id, end.step_index, end.key, end.try_index)
-    status, tokens_in, tokens_out = one_row(
-        connection, "SELECT status, tokens_in, tokens_out FROM calls WHERE id = ?", (row_id,)
+    status, decided_by, tokens_in, tokens_out = one_row(
+        connection, "SELECT status, decided_by, tokens_in, tokens_out FROM calls WHERE id = ?", (row_id,)
     )
-    if not may_end(status, end):
+    if not may_end(status, decided_by, end):
         raise BadInput(
             f"call {call_id(end.step_index, end.key, end.try_index)} of run `{fence.run_id}` has ended: {status}"
         )

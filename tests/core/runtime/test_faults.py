@@ -17,7 +17,7 @@ from loom_store_sqlite.store import SQLiteStore
 from loom_core import AgentRunner, Complete, Continue, RunBusy, ToolFailed, tool
 from loom_core.runtime.admission import Admission
 from loom_core.runtime.owners import this_owner
-from loom_core.runtime.services import Services
+from loom_core.runtime.services import World
 from loom_core.testing import FakeClocks
 from loom_core.testing.store_values import new_run
 from tests.core.runtime.support import play, runner
@@ -93,8 +93,8 @@ def test_a_run_goes_on_while_the_wall_clock_jumps_at_every_step(tmp_path: Path) 
             n = await ctx.call_tool("pay", state["n"])
             return Complete(n) if n == 8 else Continue({"n": n + 1})
 
-        services = Services(wall=clocks.wall)
-        async with AgentRunner(step=step, store=store, tools=(pay,), services=services) as one:
+        world = World(wall=clocks.wall)
+        async with AgentRunner(step=step, store=store, tools=(pay,), world=world) as one:
             assert (await one.start(run_id="r", initial_state={"n": 0})).result == 8
             assert (await one.verify_run("r")).ok
         await store.aclose()
@@ -152,7 +152,7 @@ def test_the_event_loop_runs_on_while_a_blocking_tool_is_given_up_and_while_the_
 def test_a_cancelled_run_does_not_wait_for_a_lock_to_say_its_last_word(
     tmp_path: Path, during: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loom_core.runtime.stopping.LAST_WORD_LIMIT_S", 0.05)
+    monkeypatch.setattr("loom_core.runtime.shielding.LAST_WORD_LIMIT_S", 0.05)
 
     async def main() -> None:
         reached = asyncio.Event()

@@ -50,7 +50,7 @@ def _installed(text: str) -> tuple[Target, ...]:
 def _unknown(text: str) -> tuple[Target, ...]:
     warnings: list[str] = []
     names = sorted({plugin.name for plugin in found(installed(warnings))})
-    near = get_close_matches(text, names, n=1)
+    near = get_close_matches(text, names, n=1, cutoff=0.7)
     hint = f"did you mean `{near[0]}`?" if near else f"plugins there are: {', '.join(names) or 'none'}"
     raise BadInput(f"no plugin `{text}` is installed, and there is no such path", hint=hint)
 
@@ -106,5 +106,5 @@ def _of_file(file: Path) -> Target:
         raise BadInput(f"{file} has the name of a standard module", hint="rename it, as loom_NAME/plugin.py for one")
     package = parts[-2] if len(parts) > 1 and parts[-1] == "plugin" else parts[-1]
     return Target(
-        name=package.removeprefix("loom_"), module=".".join(parts), distribution=f"(from {file})", roots=(str(root),)
+        name=package.removeprefix("loom_"), module=".".join(parts), distribution=f"from {file}", roots=(str(root),)
     )
