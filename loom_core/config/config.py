@@ -85,7 +85,7 @@ class Config:
         for setting in self.settings:
             name = setting.path[1] if setting.path[0] == "plugins" else None
             if name is not None and _normal(name) not in known:
-                near = get_close_matches(_normal(name), known, n=1, cutoff=0.7)
+                near = get_close_matches(_normal(name), known, n=1, cutoff=0.65)
                 guess = f"; did you mean `{known[near[0]]}`?" if near else ""
                 sentences[name] = f"plugins.{name} ({setting.origin}): no such plugin is installed{guess}"
         return tuple(sentences.values())
@@ -115,7 +115,9 @@ def read_config(
     config_file: Path | None = None,
     user_file: Path | None = None,
 ) -> Config:
-    """Put the configuration together, whatever is wrong with it: flag, then environment, then ``config_file``, then the user's file.
+    """Put the configuration together, whatever is wrong with it.
+
+    The order is flag, environment, ``config_file``, the user's file.
 
     Each setting is taken from the first source that has it; a list is replaced, never added to. ``flags`` are core
     settings by name, None where not given. ``config_file`` defaults to ``LOOM_CONFIG`` and must exist if it is named;

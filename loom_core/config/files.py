@@ -19,7 +19,7 @@ def read_regular(path: Path) -> bytes:
     Raises ``Unusable`` for what is no such file, and ``OSError``.
     """
     # Before it is opened: opening a device may do something. After that too: it may be another file by then.
-    _check(os.stat(path))
+    _check(path.stat())
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         _check(os.fstat(file.fileno()))
         data = file.read(MAX_BYTES + 1)

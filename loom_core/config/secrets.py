@@ -8,39 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 MASK = "********"
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|[\W_]+")
-_WORDS = frozenset(
-    [
-        "auth",
-        "oauth",
-        "authorization",
-        "authentication",
-        "bearer",
-        "cookie",
-        "cookies",
-        "credential",
-        "credentials",
-        "creds",
-        "dsn",
-        "jwt",
-        "passphrase",
-        "passwd",
-        "password",
-        "passwords",
-        "private",
-        "pwd",
-        "pass",
-        "pw",
-        "sig",
-        "signature",
-    ]
-)
+_WORDS = {"auth", "oauth", "authorization", "authentication", "bearer", "cookies", "credentials", "creds", "dsn", "jwt"}
+_WORDS |= {"passphrase", "passwords", "private", "pwd", "pass", "pw", "sig", "signature"}
 # As the end of a word too, because of `apikey` and `authtoken`; `keyboard` and `tokenizer` are none.
 _ENDS = ("key", "token", "secret", "secrets", "password", "passwd", "cookie", "credential", "credentials")
 _COUNTED = ("tokens", "keys")
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<rest>\S+)", re.IGNORECASE)
 _PAIR = re.compile(r"(?P<name>[\w.%-]+)(?P<is>=)(?P<value>[^&;#\s'\"]+)")
-_BEARER = re.compile(r"(?P<before>\b(?:bearer|basic)\s+)[^\s'\"]+", re.IGNORECASE)
+_BEARER = re.compile(r"(?P<before>\b(?:(?i:bearer)|Basic)\s+)[^\s'\"]+")
 _SHORTEST = 4
 
 
@@ -110,11 +86,14 @@ def secrets_in(path: tuple[str, ...], value: object) -> Iterator[tuple[str, str]
             yield text, shown
 
 
-def redacted(message: str, secrets: Iterable[tuple[str, str]]) -> str:
-    """Return a message in which none of the secrets is left, as it is or as Python writes it."""
+def redacted(fault: str, secrets: Iterable[tuple[str, str]]) -> str:
+    """Return a fault in which none of the secrets is left, as it is or as Python writes it."""
+    where, end, message = fault.partition("): ")
+    if not end:
+        where, message = "", fault
     for text, shown in sorted(secrets, key=lambda pair: -len(pair[0])):
         message = message.replace(text, shown).replace(repr(text)[1:-1], shown)
-    return without_secrets(message)
+    return where + end + without_secrets(message)
 
 
 def _anonymous(rest: str) -> str:

@@ -131,7 +131,7 @@ def _file_faults(data: Mapping[str, object], origin: str) -> Iterator[str]:
         if key == "plugins":
             yield from _plugin_table_faults(value, origin)
         elif key not in CORE_SETTINGS:
-            near = get_close_matches(key, (*CORE_SETTINGS, "plugins"), n=1, cutoff=0.7)
+            near = get_close_matches(key, (*CORE_SETTINGS, "plugins"), n=1, cutoff=0.65)
             guess = f"did you mean `{near[0]}`?" if near else f"settings there are: {', '.join(CORE_SETTINGS)}, plugins"
             yield f"{key} ({origin}): is unknown; {guess}"
 

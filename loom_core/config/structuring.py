@@ -148,7 +148,7 @@ def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 def _unknown_key(setting: Setting, fields: Mapping[str, Any]) -> str:
-    near = get_close_matches(setting.path[2], fields, n=1, cutoff=0.7)
+    near = get_close_matches(setting.path[2], fields, n=1, cutoff=0.65)
     names = f"keys there are: {', '.join(fields)}" if fields else "this plugin has nothing to configure"
     rest = f"did you mean `{near[0]}`?" if near else names
     return f"{'.'.join(setting.path[:3])} ({setting.origin}): is unknown; {rest}"

@@ -157,6 +157,7 @@ class PullProgress(Protocol):
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Report that ``done`` bytes of ``what`` are there."""
+        ...
 
 
 class ModelBackend(Protocol):
@@ -169,6 +170,7 @@ class ModelBackend(Protocol):
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Ask; an async generator that is safe to close early, which cancels the generation."""
+        ...
 
     async def capabilities(self, model: str) -> ModelCapabilities:
         """Return what is known of a model, generating nothing; asked before a run is begun with it.
@@ -176,12 +178,15 @@ class ModelBackend(Protocol):
         Raises ``ModelNotFound`` if the model certainly is not there, and ``ModelFailed`` if a server that has to be
         asked cannot be reached. Returning promises nothing: some servers answer under any name.
         """
+        ...
 
     async def models(self) -> Sequence[ModelInfo]:
         """Return the models there are; raises ``ModelFailed`` when the server cannot be reached."""
+        ...
 
     async def aclose(self) -> None:
         """Close connections and engines; a second call does nothing."""
+        ...
 
 
 class PullableBackend(ModelBackend, Protocol):
@@ -189,6 +194,7 @@ class PullableBackend(ModelBackend, Protocol):
 
     async def pull(self, source: str, progress: PullProgress) -> ModelInfo:
         """Fetch a model's weights and return what is there now."""
+        ...
 
 
 def estimated_usage(request: ModelRequest, *, output_characters: int) -> Usage:

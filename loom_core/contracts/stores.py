@@ -343,10 +343,12 @@ class RunWriter(Protocol):
     @property
     def run_id(self) -> str:
         """The run that this writer writes."""
+        ...
 
     @property
     def epoch(self) -> int:
         """The claim that made this writer."""
+        ...
 
     async def commit(
         self,
@@ -360,27 +362,35 @@ class RunWriter(Protocol):
 
         Also consumes the signal that the step was woken by, and clears what it was waiting for.
         """
+        ...
 
     async def settle(self, settlement: Settlement) -> None:
         """End, park or pause the run and release the lease. The writer cannot be used afterwards."""
+        ...
 
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call, with status ``started``."""
+        ...
 
     async def end_call(self, end: CallEnd) -> None:
         """Record how a managed call ended; raises ``BadInput`` where ``may_end`` says no."""
+        ...
 
     async def fail_attempt(self, attempt: AttemptRecord) -> None:
         """Record a failed attempt that will be followed by another one; raises the run's ``attempt_index`` by one."""
+        ...
 
     async def read_call(self, idempotency_key: str) -> CallRecord | None:
         """Return the newest call of the run with this idempotency key of the user's, at any step."""
+        ...
 
     def lease_age_s(self) -> float:
         """Return the seconds since the last successful write; thread-safe."""
+        ...
 
     def beat(self) -> bool:
         """Renew the lease from another thread, blocking for a few seconds at most. False when the lease is lost."""
+        ...
 
 
 class Store(Protocol):
@@ -392,9 +402,11 @@ class Store(Protocol):
     @property
     def location(self) -> str:
         """The path or URL without secrets, for messages."""
+        ...
 
     async def create_run(self, new: NewRun, owner: Owner, lease_s: float) -> ClaimedRun:
         """Create a run, claimed by ``owner`` (epoch 1), on disk before it returns. Raises ``RunExists``."""
+        ...
 
     async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
         """Claim a run atomically: ``admit`` decides, the epoch rises by one, the status becomes ``running``.
@@ -402,54 +414,69 @@ class Store(Protocol):
         Calls of the step that comes next which are still ``started`` become ``unknown`` in the same transaction:
         whoever started them is gone. Raises what ``admit`` raises, ``RunNotFound``, ``StoreBusy``.
         """
+        ...
 
     async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
         """Append to the run's inbox, on disk before it returns; needs no claim."""
+        ...
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
         """Keep what a call returned after its end was recorded, as evidence; it is never applied. Needs no fence."""
+        ...
 
     async def get_run(self, run_id: str) -> RunRecord:
         """Return the run's own row."""
+        ...
 
     async def list_runs(
         self, *, limit: int = 50, offset: int = 0, status: RunStatus | None = None, agent: str | None = None
     ) -> Sequence[RunRecord]:
         """Return runs, the newest first."""
+        ...
 
     async def get_steps(
         self, run_id: str, *, first: int = -1, limit: int = 100, states: bool = False
     ) -> Sequence[StepRecord]:
         """Return committed steps from step ``first`` on; -1 is the initial state."""
+        ...
 
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
         """Return the JSON text of the state with which step ``step_index`` starts; None: the one that comes next."""
+        ...
 
     async def get_attempts(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[AttemptRecord]:
         """Return failed attempts in order."""
+        ...
 
     async def get_calls(
         self, run_id: str, *, limit: int = 100, offset: int = 0, status: CallStatus | None = None, newest: bool = False
     ) -> Sequence[CallRecord]:
         """Return managed calls in the order of their steps and intents, or the newest first."""
+        ...
 
     async def get_messages(self, run_id: str, call: CallRecord) -> Sequence[str]:
         """Return the messages that a model call was made with, each a JSON text."""
+        ...
 
     async def get_signals(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[SignalRecord]:
         """Return the inbox in the order in which signals arrived."""
+        ...
 
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in order; the creation is the first."""
+        ...
 
     async def verify(self, run_id: str | None = None) -> Sequence[Finding]:
         """Check what is stored (of one run or all) against itself: numbers, digests, counters, journal, references."""
+        ...
 
     def protected_files(self) -> frozenset[tuple[int, int]]:
         """Return (device, inode) of every file that nobody else in this process may open while the store is open.
 
         Closing *any* descriptor of such a file drops this process's POSIX locks on it.
         """
+        ...
 
     async def aclose(self) -> None:
         """Close; every other method must not be called afterwards."""
+        ...

@@ -73,45 +73,57 @@ class Tool(Protocol):
     @property
     def name(self) -> str:
         """1–64 characters of ``[A-Za-z0-9_-]``."""
+        ...
 
     @property
     def description(self) -> str:
         """What a model is told of it."""
+        ...
 
     @property
     def parameters(self) -> Mapping[str, object]:
         """A JSON Schema of type ``object``."""
+        ...
 
     @property
     def effect(self) -> Effect:
         """``read`` changes nothing; ``idempotent`` may be repeated under one key; ``once`` may not be repeated."""
+        ...
 
     @property
     def timeout_s(self) -> float | None:
         """Seconds until a call counts as lost; None is no limit."""
+        ...
 
     @property
     def reconcile(self) -> Reconcile | None:
         """Finds out what became of a call in doubt; None if nothing can."""
+        ...
 
     @property
     def blocking(self) -> bool:
         """True if ``call`` does not return an awaitable and may block; the runtime then gives it a thread."""
+        ...
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, object]:
         """Return the arguments by parameter name, validated and structured; raises ``ToolArgumentsInvalid``.
 
         Defaults are not filled in: what is bound is what is recorded.
         """
+        ...
 
     def encode_arguments(self, arguments: Mapping[str, object]) -> object:
         """Return bound arguments as plain JSON data."""
+        ...
 
     def encode_result(self, result: object) -> object:
         """Return a result as plain JSON data; raises ``ValueNotEncodable``."""
+        ...
 
     def decode_result(self, data: object) -> object:
         """Return a recorded result as the value that the first call returned."""
+        ...
 
     def call(self, arguments: Mapping[str, object], context: ToolContext) -> object:
         """Execute. Returns the result, or an awaitable of it if the tool is not ``blocking``."""
+        ...

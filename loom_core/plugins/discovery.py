@@ -52,7 +52,7 @@ def unknown_names(names: Collection[str], plugins: Iterable[Found]) -> tuple[str
     known = {name for plugin in plugins for name in (plugin.name, f"{plugin.name}@{plugin.distribution}")}
     sentences = []
     for name in sorted(set(names) - known):
-        near = get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+        near = get_close_matches(name, sorted(known), n=1, cutoff=0.65)
         guess = f"; did you mean `{near[0]}`?" if near else ""
         sentences.append(f"there is no plugin `{name}` to disable{guess}")
     return tuple(sentences)

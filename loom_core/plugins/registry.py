@@ -220,7 +220,7 @@ def _clashed_offer(offer: Offer, clashes: Mapping[tuple[str, str], list[PluginIn
 
 
 def _near(name: str, known: tuple[str, ...]) -> str | None:
-    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    near = get_close_matches(name, known, n=1, cutoff=0.65)
     return f"did you mean `{near[0]}`?" if near else None
 
 

@@ -84,7 +84,8 @@ def _in_scopes(code: CodeType, definition: Definition, rewritten: Function) -> a
         else:
             arguments = _arguments(free, node)
             around = ast.FunctionDef(name=name, args=arguments, body=inner, decorator_list=[], returns=None)
-        inner, free = [ast.copy_location(around, node)], []
+        nested: list[ast.stmt] = [ast.copy_location(around, node)]
+        inner, free = nested, []
     return inner[0]
 
 

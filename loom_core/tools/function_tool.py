@@ -52,9 +52,13 @@ class FunctionTool(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<tool {self.name} ({self.effect})>"
 
-    @functools.cached_property
+    @property
     def parameters(self) -> Mapping[str, object]:
         """The JSON Schema (draft 2020-12) of the arguments; made when it is first asked for."""
+        return self._schema
+
+    @functools.cached_property
+    def _schema(self) -> Mapping[str, object]:
         return self.signature.schema(read_docstring(inspect.getdoc(self.function)).parameters)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, object]:

@@ -267,7 +267,8 @@ def test_a_blocking_once_tool_that_timed_out_is_in_doubt_and_never_repeated(plac
     interrupt(process, interrupts)
     first = end(process)
     assert first.seconds < 4
-    assert first.status == (130 if interrupts == 2 else 4), first
+    # The second Ctrl-C meets the call in its 200 ms, or a run that already waits for a person.
+    assert first.status in ((4, 130) if interrupts == 2 else (4,)), first
     assert place.longest_gap_s() < 1.0
     waiting = place.command("resume")
     assert waiting.status == 4, waiting

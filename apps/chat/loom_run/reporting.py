@@ -31,10 +31,13 @@ def command(invocation: Invocation, name: str, run_id: str, *options: str) -> st
     return shell(("loom-run", name, *options, "--run-id", run_id, "--db", database(invocation)))
 
 
-def report(invocation: Invocation, view: TurnView, run_id: str, model: str, turn: Turn, *, stopped: bool) -> ExitStatus:
+def report(
+    invocation: Invocation, view: TurnView, run_id: str, model: str, turn: Turn, *, stopped: bool, goes_on: bool
+) -> ExitStatus:
     """Print the answer and where the conversation stands, and return the exit status.
 
     ``stopped`` says that Ctrl-C was pressed: whoever did so wants nothing to follow, even if the answer was finished.
+    ``goes_on`` says that the person is asked for the next message at once, and needs no command for it.
     """
     result = turn.result
     following, status = _following(invocation, run_id, result)
@@ -48,11 +51,17 @@ def report(invocation: Invocation, view: TurnView, run_id: str, model: str, turn
         return _failed(invocation, run_id, result.error, following, None)
     if _is_your_turn(result):
         view.answer(answer or "")
-        invocation.output.note(f"run `{run_id}` · your turn: {following}")
+        if not goes_on or stopped:
+            say_your_turn(invocation, run_id)
     else:
         waits = f"waits for a person ({result.reason})" if result.status == "waiting" else f"is {result.status}"
         invocation.output.note(f"run `{run_id}` {waits}\nnext: {following}")
     return status
+
+
+def say_your_turn(invocation: Invocation, run_id: str) -> None:
+    """Say how the conversation is gone on with."""
+    invocation.output.note(f"run `{run_id}` · your turn: {command(invocation, 'chat', run_id, 'YOUR MESSAGE')}")
 
 
 def report_failure(invocation: Invocation, record: RunRecord, model: str, cause: Exception) -> ExitStatus:

@@ -13,7 +13,7 @@ from loom_run.conversation import Conversation
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """What the command line asked for."""
+    """What the command line asked for. ``in_dialogue`` if the person is asked for the next message at once."""
 
     run_id: str | None = None
     newest: bool = False
@@ -21,6 +21,7 @@ class Request:
     workspace: Path | None = None
     allow: tuple[str, ...] = ()
     max_steps: int | None = None
+    in_dialogue: bool = False
 
 
 def check_same(request: Request, model: object, run_id: str, conversation: Conversation) -> None:

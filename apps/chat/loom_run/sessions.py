@@ -16,6 +16,7 @@ from loom_core.contracts.stores import RunRecord, Store
 from loom_core.errors import BadInput, RunBusy, RunNotFound, StoreEmpty, StoreUnusable, ToolNotFound
 from loom_core.runtime.agent import Agent
 from loom_core.runtime.assembly import Runtime, split_location
+from loom_core.runtime.explain.text import shell
 from loom_core.runtime.results import RunResult
 from loom_core.runtime.runner import AgentRunner
 from loom_core.runtime.services import Observer
@@ -86,7 +87,7 @@ async def read_conversation(store: Store, run_id: str) -> tuple[RunRecord, Conve
     if record.agent.name != AGENT_NAME:
         raise BadInput(
             f"run `{run_id}` is a run of agent `{record.agent.name}`, not a conversation",
-            hint=f"go on with it: loom-runner resume --run-id {run_id}",
+            hint=f"look at it: {shell(('loom-runner', 'explain', '--run-id', run_id, '--db', store.location))}",
         )
     return record, decode(json.loads(await store.get_state(run_id)))
 
@@ -103,7 +104,10 @@ async def newest_conversation(store: Store) -> str:
     """Return the id of the conversation begun last; raises ``BadInput`` if there is none."""
     runs = await store.list_runs(limit=1, agent=AGENT_NAME)
     if not runs:
-        raise BadInput(f"there is no conversation in {store.location} yet", hint="begin one: loom-run chat TEXT")
+        raise BadInput(
+            f"there is no conversation in {store.location} yet",
+            hint=f"begin one: {shell(('loom-run', 'chat', 'YOUR MESSAGE', '--db', store.location))}",
+        )
     return runs[0].run_id
 
 

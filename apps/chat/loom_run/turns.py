@@ -20,7 +20,7 @@ from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.runner import AgentRunner
 from loom_run.choosing import choose_model, window_chars
 from loom_run.conversation import Conversation
-from loom_run.reporting import command, database, report, report_failure
+from loom_run.reporting import command, database, report, report_failure, say_your_turn
 from loom_run.request import Request, check_same
 from loom_run.sessions import (
     Beginning,
@@ -51,7 +51,8 @@ def take_turn(invocation: Invocation, request: Request, text: str) -> int:
 def hold_conversation(invocation: Invocation, request: Request) -> int:
     """Read messages from the terminal until its end, each one a turn of the same conversation."""
     output = invocation.output
-    request = _named(invocation, request)
+    request = attrs.evolve(_named(invocation, request), in_dialogue=True)
+    said = False
     output.note("an empty line or Ctrl-D ends the dialogue")
     while True:
         # Not as input()'s own prompt, which goes to standard output, where the answers go.
@@ -61,12 +62,15 @@ def hold_conversation(invocation: Invocation, request: Request) -> int:
             text = input()
         except EOFError:
             output.stderr.write("\n")
-            return ExitStatus.DONE
+            text = ""
         except UnicodeDecodeError as error:
             raise BadInput("the message is not valid UTF-8 text") from error
         if not text.strip():
+            if said:
+                say_your_turn(invocation, str(request.run_id))
             return ExitStatus.DONE
         status = take_turn(invocation, request, text)
+        said = True
         if status != ExitStatus.DONE:
             return status
 
@@ -122,6 +126,7 @@ async def _take_turn(invocation: Invocation, request: Request, text: str, stoppe
         conversation,
         lambda runner: say(runner, record, text, max_steps=request.max_steps),
         stopper,
+        goes_on=request.in_dialogue,
     )
 
 
@@ -163,7 +168,7 @@ async def _begin(invocation: Invocation, request: Request, run_id: str, text: st
     async def act(runner: AgentRunner) -> Turn:
         return Turn(await runner.start(run_id=run_id, initial_state=state, max_steps=request.max_steps))
 
-    return await _drive(invocation, runtime, "create", run_id, state, act, stopper)
+    return await _drive(invocation, runtime, "create", run_id, state, act, stopper, goes_on=request.in_dialogue)
 
 
 async def _drive(
@@ -174,6 +179,8 @@ async def _drive(
     conversation: Conversation,
     act: Act,
     stopper: Stopper,
+    *,
+    goes_on: bool = False,
 ) -> int:
     """Do ``act`` with a runner on the database, and say where the conversation stands then."""
     view = TurnView(invocation.output)
@@ -196,7 +203,7 @@ async def _drive(
             if record is None:
                 raise
             return report_failure(invocation, record, conversation.model, error)
-        return report(invocation, view, run_id, conversation.model, turn, stopped=stopper.requested)
+        return report(invocation, view, run_id, conversation.model, turn, stopped=stopper.requested, goes_on=goes_on)
     finally:
         await runtime.aclose()
 

@@ -12,14 +12,13 @@ from loom_cli import ExitStatus, Invocation
 from loom_cli.interrupts import Stopper, run_interruptible
 
 from loom_core.contracts.stores import RunRecord
-from loom_core.errors import BadInput, ErrorCategory, LoomError, RunBusy, RunExists, RunNotFound
-from loom_core.runtime.explain.text import shell
+from loom_core.errors import BadInput, ErrorCategory, LeaseLost, LoomError, RunBusy, RunExists, RunNotFound
 from loom_core.runtime.failures import to_record
 from loom_core.runtime.loading import LoadedAgent
 from loom_core.runtime.results import RunResult
 from loom_core.runtime.runner import AgentRunner
 from loom_core.runtime.services import Observation
-from loom_runner.outcome import report
+from loom_runner.outcome import busy_hint, explain_command, next_command, report
 from loom_runner.reading import database, with_store
 
 Act = Callable[[AgentRunner], Awaitable[RunResult]]
@@ -60,7 +59,7 @@ def drive(
         left = _left_behind(invocation, run_id)
         status = report(invocation, left, schema)
         return ExitStatus.INTERRUPTED if left.status in ("running", "paused") else status
-    except (RunExists, RunBusy) as error:
+    except (RunExists, RunBusy, LeaseLost) as error:
         error.hint = _hint(invocation, run_id, error)
         raise
     return report(invocation, driven.record, schema, driven.cause)
@@ -99,12 +98,22 @@ def _left_behind(invocation: Invocation, run_id: str) -> RunRecord:
         raise KeyboardInterrupt from nothing
 
 
-def _hint(invocation: Invocation, run_id: str, error: RunExists | RunBusy) -> str:
-    place = ("--run-id", run_id, "--db", database(invocation))
-    explain = shell(("loom-runner", "explain", *place))
+def _hint(invocation: Invocation, run_id: str, error: RunExists | RunBusy | LeaseLost) -> str:
+    explain = explain_command(invocation, run_id)
     if isinstance(error, RunBusy):
-        return f"wait until it is done, or stop that process; what it does: {explain}"
-    return f"go on with it: {shell(('loom-runner', 'resume', *place))}; look at it: {explain}"
+        return busy_hint(invocation, run_id)
+    if isinstance(error, LeaseLost):
+        return f"see who has it: {explain}"
+    try:
+        record = with_store(invocation, lambda store: store.get_run(run_id))
+    except LoomError:
+        return f"look at it: {explain}"
+    following = next_command(invocation, record)
+    if following is None and record.status == "running":
+        return busy_hint(invocation, run_id)
+    if following is None or following == explain:
+        return f"look at it: {explain}; or choose another id"
+    return f"go on with it: {following}; look at it: {explain}"
 
 
 def _observer(invocation: Invocation) -> Callable[[Observation], None]:

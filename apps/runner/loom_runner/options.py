@@ -42,11 +42,12 @@ def slice_options(function: F) -> F:
         "--max-seconds",
         type=click.FloatRange(0, min_open=True),
         metavar="S",
-        help="Pause after the step in which S seconds are over.",
+        help="Pause after the step at S seconds.",
     )
     durability = click.option(
         "--durability",
         type=click.Choice(["standard", "strict"]),
-        help="What is on disk before the run goes on: results and outcomes, or every step.  [default: standard]",
+        metavar="MODE",
+        help="standard (the default), or strict: sync each step.",
     )
     return steps(seconds(durability(function)))

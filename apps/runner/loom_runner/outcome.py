@@ -9,8 +9,8 @@ from loom_cli import ExitStatus, Invocation
 from loom_core.contracts.stores import RunRecord
 from loom_core.errors import LoomError
 from loom_core.runtime.explain.failure import failure_of
-from loom_core.runtime.explain.standing import CHAT_AGENT
-from loom_core.runtime.explain.text import shell
+from loom_core.runtime.explain.reading import CHAT_AGENT
+from loom_core.runtime.explain.text import counted, number, shell
 from loom_runner.documents import run_data, standing
 from loom_runner.reading import database
 
@@ -34,12 +34,12 @@ def exit_status(record: RunRecord) -> ExitStatus:
 
 
 def next_command(invocation: Invocation, record: RunRecord) -> str | None:
-    """Return the command that makes sense now, None for a run that is over."""
+    """Return the command that makes sense now, None for a run that is over or in the hands of a living owner."""
     place = ("--run-id", record.run_id, "--db", database(invocation))
     is_chat = record.agent.name == CHAT_AGENT
     agent = () if record.agent.reference is not None or is_chat else ("AGENT",)
     resume = ("loom-run" if is_chat else "loom-runner", "resume", *agent, *place)
-    if record.status in ("completed", "cancelled"):
+    if record.status in ("completed", "cancelled") or standing(record).status == "running":
         return None
     if record.status == "failed":
         return shell((*resume, "--retry-failed"))
@@ -49,6 +49,16 @@ def next_command(invocation: Invocation, record: RunRecord) -> str | None:
         if (record.reason or "").startswith("doubt:"):
             return shell(("loom-runner", "explain", *place))
     return shell(resume)
+
+
+def explain_command(invocation: Invocation, run_id: str) -> str:
+    """Return the command that explains a run, fit to be pasted."""
+    return shell(("loom-runner", "explain", "--run-id", run_id, "--db", database(invocation)))
+
+
+def busy_hint(invocation: Invocation, run_id: str) -> str:
+    """Return what can be done about a run that a living owner holds."""
+    return f"wait until it is done, or stop that process; what it does: {explain_command(invocation, run_id)}"
 
 
 def report(invocation: Invocation, record: RunRecord, schema: str, cause: BaseException | None = None) -> int:
@@ -64,13 +74,13 @@ def report(invocation: Invocation, record: RunRecord, schema: str, cause: BaseEx
         return status
     if record.status == "completed":
         print_result(invocation, record)
-        output.note(f"run `{record.run_id}` is completed, after {record.step_index} steps")
+        output.note(f"run `{record.run_id}` is completed, after {counted(record.step_index, 'step')}")
         return status
     if record.status == "failed":
         raise RunFailed(_why(record), hint=f"when the cause is gone: {command}") from cause
     now = standing(record)
     words = f", {now.words}" if now.words else ""
-    output.note(f"run `{record.run_id}` is {now.status} at step {record.step_index}{words}")
+    output.note(f"run `{record.run_id}` is {now.status} at step {number(record.step_index)}{words}")
     if command is not None:
         output.note(f"next: {command}")
     return status
@@ -85,7 +95,7 @@ def print_result(invocation: Invocation, record: RunRecord) -> None:
 
 def _why(record: RunRecord) -> str:
     failure = failure_of(record.error, record.agent.reference)
-    where = f"run `{record.run_id}` failed at step {record.step_index}"
+    where = f"run `{record.run_id}` failed at step {number(record.step_index)}"
     if failure is None:
         return where
     place = "" if failure.line is None else f" ({failure.line})"

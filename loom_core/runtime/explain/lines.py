@@ -39,6 +39,8 @@ MAX_DOUBTS = 12
 _HEAD_SHARE = 3
 # Of so many calls in doubt the commands are told; they are the same for the others.
 _MAX_DECIDED = 4
+# Arguments longer than this have a line each.
+_INLINE = 60
 _LABEL = " " * 10
 
 
@@ -153,8 +155,14 @@ def _doubts(explanation: RunExplanation, *, everything: bool) -> Iterator[str]:
 
 
 def _doubt(doubt: InDoubt) -> Iterator[str]:
-    yield f"  call {doubt.call_id}: {doubt.name} [{doubt.effect}], started {date_time(doubt.at)}, with"
-    yield from (f"      {argument}" for argument in argument_list(doubt.arguments) or ["no arguments"])
+    given = argument_list(doubt.arguments)
+    joined = ", ".join(given)
+    start = f"[{doubt.effect}], started {date_time(doubt.at)}"
+    if len(joined) <= _INLINE:
+        yield f"  call {doubt.call_id}: {doubt.name}({joined}) {start}"
+    else:
+        yield f"  call {doubt.call_id}: {doubt.name} {start}, with"
+        yield from (f"      {argument}" for argument in given)
     key = f"; its idempotency key: {doubt.idempotency_key}" if doubt.idempotency_key else ""
     gone_on = "" if doubt.open else "; the run went on without it"
     yield f"    {doubt.why}{gone_on}{key}"

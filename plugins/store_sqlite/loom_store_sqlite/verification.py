@@ -37,15 +37,21 @@ _TEXTS: Final = {
 
 def check_file(connection: apsw.Connection) -> Checks:
     """Check the file's structure, by SQLite itself, and the payloads that all runs share."""
+    try:
+        yield from _check_structure(connection)
+        yield from _check_payloads(connection)
+    except apsw.CorruptError as error:
+        yield _damaged(None, str(error))
+
+
+def _check_structure(connection: apsw.Connection) -> Checks:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Finding(
-                run_id=None,
-                where="file",
-                what=str(line),
-                meaning="the file is damaged; runs whose rows are on the damaged pages cannot be trusted",
-            )
+            yield _damaged(None, str(line))
         yield None
+
+
+def _check_payloads(connection: apsw.Connection) -> Checks:
     cursor = connection.execute("SELECT id, hash, form, body FROM payloads")
     for row_id, digest, form, body in cursor:
         try:
@@ -63,15 +69,19 @@ def check_file(connection: apsw.Connection) -> Checks:
 
 
 def check_run(connection: apsw.Connection, name: str, run_no: int) -> Checks:
-    """Check one run: its history, its row, its journal."""
-    reader = Reader(connection, name)
+    """Check one run: its history, its row, its journal. What cannot be read of it is a finding, and hides no other."""
     try:
-        record = reader.run_numbered(run_no)
+        record = Reader(connection, name).run_numbered(run_no)
     except apsw.CorruptError as error:
-        yield Finding(
-            run_id=None, where=f"run number {run_no}", what=str(error), meaning="the run cannot be shown or resumed"
-        )
+        yield _lost(connection, run_no, error)
         return
+    try:
+        yield from _check_rows(connection, record, run_no)
+    except apsw.CorruptError as error:
+        yield _damaged(record.run_id, str(error))
+
+
+def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
     yield from _check_texts(connection, record, run_no)
     yield from _check_history(connection, record, run_no)
     for table, meaning in _SEQUENCES.items():
@@ -260,6 +270,33 @@ def _is_there(connection: apsw.Connection, reference: Any) -> bool:
     if not isinstance(reference, int):
         return reference is not None
     return bool(all_rows(connection, "SELECT 1 FROM payloads WHERE id = ?", (reference,)))
+
+
+def _lost(connection: apsw.Connection, run_no: int, error: apsw.CorruptError) -> Finding:
+    """Return the finding for a run whose row cannot be read; it is named if its name can be."""
+    run_id: str | None = None
+    try:
+        for (found,) in all_rows(connection, "SELECT run_id FROM runs WHERE run_no = ?", (run_no,)):
+            run_id = found if isinstance(found, str) else None
+    except apsw.CorruptError:
+        return _damaged(None, str(error))
+    if getattr(error, "result", None) == apsw.SQLITE_CORRUPT:
+        return _damaged(run_id, str(error))
+    # What is missing here is a row, in a file that SQLite finds sound.
+    what = str(error).replace(f"run number {run_no}", "the run")
+    return Finding(run_id=run_id, where="head", what=what, meaning="the run cannot be shown or resumed")
+
+
+def _damaged(run_id: str | None, detail: str) -> Finding:
+    return Finding(
+        run_id=run_id,
+        where="file",
+        what=f"the file is damaged: {detail}",
+        meaning=(
+            "what lies on the damaged pages is lost or cannot be trusted; go back to a copy of the file, or get out "
+            'what can be read: sqlite3 FILE ".recover" | sqlite3 NEW'
+        ),
+    )
 
 
 def _finding(record: RunRecord, where: str, what: str, meaning: str) -> Finding:

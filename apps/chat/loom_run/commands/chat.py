@@ -22,24 +22,23 @@ from loom_run.turns import hold_conversation, take_turn
 
 
 @click.command(
-    help="Say something to the model about the repository in the workspace. "
-    "Without MESSAGE, on a terminal: a dialogue. MESSAGE `-` is read from standard input.",
+    help="Talk about the repository. No MESSAGE: a dialogue; `-`: standard input.",
     epilog=examples(
         'loom-run chat "where is the retry policy?" --model local:smollm2 --run-id q1',
         'loom-run chat "and its tests?" --run-id q1',
     ),
 )
 @click.argument("message", required=False)
-@click.option("--run-id", metavar="ID", help="The conversation; it goes on if it exists.  [default: a new one]")
+@click.option("--run-id", metavar="ID", help="The conversation, new or not.  [default: a new one]")
 @click.option("-c", "--continue", "go_on", is_flag=True, help="Go on with the newest conversation.")
 @db_option
 @model_option
-@click.option("--mock-llm", is_flag=True, help="Use the scripted model `mock:default`: no model is needed.")
+@click.option("--mock-llm", is_flag=True, help="Use the scripted model `mock:default`.")
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The repository the tools may look at.  [default: the current folder]",
+    help="The repository.  [default: the current folder]",
 )
 @click.option("--allow", multiple=True, metavar="TOOL", help="Offer a tool that does more than read. Repeatable.")
 @click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Stop after so many steps.")

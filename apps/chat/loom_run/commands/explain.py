@@ -28,7 +28,7 @@ def explain(invocation: Invocation, run_id: str, whole: bool) -> None:
     if output.as_json:
         output.document("loom.run.explain/1", {k: v for k, v in explanation.to_data().items() if k != "schema"})
         return
-    for line in explanation.lines(all=whole, width=output.columns or 100):
+    for line in explanation.lines(all=whole, width=output.columns):
         output.line(line)
 
 

@@ -50,7 +50,7 @@ def _installed(text: str) -> tuple[Target, ...]:
 def _unknown(text: str) -> tuple[Target, ...]:
     warnings: list[str] = []
     names = sorted({plugin.name for plugin in found(installed(warnings))})
-    near = get_close_matches(text, names, n=1, cutoff=0.7)
+    near = get_close_matches(text, names, n=1, cutoff=0.65)
     hint = f"did you mean `{near[0]}`?" if near else f"plugins there are: {', '.join(names) or 'none'}"
     raise BadInput(f"no plugin `{text}` is installed, and there is no such path", hint=hint)
 

@@ -10,8 +10,6 @@ from loom_core.runtime.explain.facts import SCHEMA
 from loom_runner.options import reading_agent, run_id_option
 from loom_runner.reading import check_agent, with_store
 
-_WIDTH = 120
-
 
 @click.command(
     "explain",
@@ -32,5 +30,5 @@ def explain_(invocation: Invocation, agent: str | None, run_id: str, everything:
     if output.as_json:
         output.document(SCHEMA, {name: value for name, value in explanation.to_data().items() if name != "schema"})
         return
-    for line in explanation.lines(all=everything, width=output.columns or _WIDTH):
+    for line in explanation.lines(all=everything, width=output.columns):
         output.line(line)

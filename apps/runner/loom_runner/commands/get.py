@@ -9,7 +9,7 @@ from loom_cli import Invocation, common_options, db_option, examples, pass_invoc
 from loom_cli.text import relative
 
 from loom_core.contracts.stores import RunRecord
-from loom_core.runtime.explain.text import compact, counted, date_time, parsed
+from loom_core.runtime.explain.text import compact, counted, date_time, number, parsed
 from loom_runner.documents import standing, whole_run_data
 from loom_runner.options import reading_agent, run_id_option
 from loom_runner.reading import check_agent, with_store
@@ -44,11 +44,11 @@ def _fields(record: RunRecord) -> list[tuple[str, str]]:
         ("status", f"{here.status}: {here.words}" if here.words else here.status),
         ("since", f"{date_time(here.since)} ({relative(here.since, now)})"),
         ("created", f"{date_time(record.created_at)} ({relative(record.created_at, now)})"),
-        ("steps", str(record.step_index)),
-        ("calls", f"{counters.calls} ({counters.model_calls} of models)"),
+        ("steps", number(record.step_index)),
+        ("calls", f"{number(counters.calls)} ({number(counters.model_calls)} of models)"),
         ("failed", f"{counted(counters.failed_attempts, 'attempt')}, {counted(counters.failed_calls, 'call')}"),
-        ("tokens", f"{counters.tokens_in} in, {counters.tokens_out} out"),
-        ("claims", str(record.epoch)),
+        ("tokens", f"{number(counters.tokens_in)} in, {number(counters.tokens_out)} out"),
+        ("claims", number(record.epoch)),
     ]
     if record.owner is not None:
         fields.append(("owner", str(record.owner)))

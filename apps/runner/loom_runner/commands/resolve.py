@@ -8,10 +8,12 @@ import click
 from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
 
 from loom_core.contracts.stores import CallRecord, RunRecord, Store
+from loom_core.errors import BadInput, LoomError, RunBusy
 from loom_core.runtime.runner import resolve_call
+from loom_runner.checking import check_result
 from loom_runner.documents import call_data
 from loom_runner.options import run_id_option
-from loom_runner.outcome import next_command
+from loom_runner.outcome import busy_hint, explain_command, next_command
 from loom_runner.reading import with_store
 from loom_runner.texts import json_text
 
@@ -50,7 +52,13 @@ def resolve(
         decided = await resolve_call(store, run_id, call, result=text, retry=retry, fail=fail, by=name or _user())
         return decided, await store.get_run(run_id)
 
-    decided, record = with_store(invocation, decide, "write")
+    if text is not None:
+        check_result(invocation, run_id, call, text)
+    try:
+        decided, record = with_store(invocation, decide, "write")
+    except LoomError as error:
+        error.hint = _hint(invocation, run_id, error)
+        raise
     output = invocation.output
     command = next_command(invocation, record)
     if output.as_json:
@@ -59,6 +67,16 @@ def resolve(
         return
     output.note(f"call {call} of run `{run_id}` is decided by {decided.decided_by}: {_decision(text, retry=retry)}")
     output.note(f"next: {command}")
+
+
+def _hint(invocation: Invocation, run_id: str, error: LoomError) -> str | None:
+    """Return a hint that can be pasted: the core does not know which database was meant on the command line."""
+    if isinstance(error, RunBusy):
+        return busy_hint(invocation, run_id)
+    if type(error) is not BadInput:
+        return error.hint
+    look = f"see what happened: {explain_command(invocation, run_id)}"
+    return look if error.hint is None or "loom-runner" in error.hint else f"{error.hint}; {look}"
 
 
 def _decision(result: str | None, *, retry: bool) -> str:

@@ -10,7 +10,7 @@ from loom_cli import Invocation, common_options, db_option, examples, pass_invoc
 
 from loom_core.contracts.stores import RunRecord
 from loom_core.errors import BadInput, ValueNotDecodable
-from loom_core.runtime.explain.standing import CHAT_AGENT
+from loom_core.runtime.explain.reading import CHAT_AGENT
 from loom_core.runtime.explain.text import shell
 from loom_core.runtime.loading import load_agent
 from loom_core.runtime.results import RunResult
@@ -48,8 +48,14 @@ def resume(
     durability: str | None,
 ) -> int:
     """Drive a run on until it ends, waits, or its slice is used up."""
+    record = with_store(invocation, lambda store: store.get_run(run_id))
+    if record.agent.name == CHAT_AGENT:
+        place = ("--run-id", run_id, "--db", database(invocation))
+        raise BadInput(
+            f"run `{run_id}` is a conversation of loom-run",
+            hint=f"go on with it: {shell(('loom-run', 'resume', *place))}",
+        )
     if agent is None:
-        record = with_store(invocation, lambda store: store.get_run(run_id))
         if is_over(record, retry_failed=retry_failed):
             return report(invocation, record, SCHEMA)
         agent = _stored_agent(invocation, record)
@@ -79,11 +85,6 @@ def is_over(record: RunRecord, *, retry_failed: bool) -> bool:
 
 def _stored_agent(invocation: Invocation, record: RunRecord) -> str:
     place = ("--run-id", record.run_id, "--db", database(invocation))
-    if record.agent.name == CHAT_AGENT:
-        raise BadInput(
-            f"run `{record.run_id}` is a conversation of loom-run",
-            hint=f"go on with it: {shell(('loom-run', 'resume', *place))}",
-        )
     reference = record.agent.reference
     if reference is None:
         raise BadInput(

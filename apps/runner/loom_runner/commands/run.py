@@ -23,8 +23,8 @@ SCHEMA = "loom.runner.run/1"
 
 @click.command(
     "run",
-    help="Start a run of AGENT: FILE.py, FILE.py:NAME or package.module:NAME. Prints its result. "
-    "A completed run of the same agent and input prints its stored result.",
+    help="Start a run of AGENT (FILE.py, FILE.py:NAME or package.module:NAME) and print "
+    "its result; that of a completed run of the same input is printed again.",
     epilog=examples(
         "loom-runner run examples/counter_agent.py --run-id demo --max-steps 5",
         "loom-runner run agent.py --run-id a1 --input '{\"count\": 3}' --json",
