@@ -33,6 +33,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from shlex import quote
 
 
 class ErrorCategory(StrEnum):
@@ -200,8 +201,8 @@ class LeaseLost(LoomError):
 
     def __init__(self, run_id: str, epoch: int) -> None:
         super().__init__(
-            f"run `{run_id}` was claimed by another owner after epoch {epoch}; this write changed nothing",
-            hint=f"see who has it: loom-runner explain --run-id {run_id}",
+            f"run `{run_id}` is no longer held by epoch {epoch}: claimed again, or left; this write changed nothing",
+            hint=f"see who has it: loom-runner explain --run-id {quote(run_id)}",
         )
         self.run_id = run_id
         self.epoch = epoch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from shlex import quote
 
 import attrs
 
@@ -61,7 +62,7 @@ class Admission:
         raise RunBusy(
             record.run_id,
             str(record.owner),
-            hint=f"wait for it or stop that process; what it does: loom-runner explain --run-id {record.run_id}",
+            hint=f"wait for it or stop that process; what it does: loom-runner explain --run-id {quote(record.run_id)}",
         )
 
 

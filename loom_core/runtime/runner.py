@@ -327,14 +327,15 @@ class AgentRunner:
 
     def _bound_services(self) -> Services:
         return Services(
-            tool=self._find_tool,
+            tool=self.find_tool,
             model=self._find_model,
             classify=classify if self._runtime is None else self._runtime.classify,
             observe=self._observer,
             world=self._world,
         )
 
-    def _find_tool(self, name: str) -> Tool:
+    def find_tool(self, name: str) -> Tool:
+        """Return the tool that a step gets by this name: the agent's own first. Raises ``ToolNotFound``."""
         tool = self._tools.get(name)
         if tool is not None:
             return tool

@@ -9,12 +9,15 @@ import sys
 
 from loom_cli import Invocation
 
-from loom_core.contracts.stores import CallRecord, RunRecord, Store
+from loom_core.contracts.stores import CallRecord, CallStatus, RunRecord, Store
 from loom_core.contracts.tools import Tool
 from loom_core.errors import BadInput, LoomError
 from loom_core.runtime.explain.reading import CHAT_AGENT
 from loom_core.runtime.loading import LoadedAgent, load_agent
 from loom_runner.reading import database, with_store
+
+# More than a run has.
+_ALL = 1_000_000
 
 
 class NotChecked(LoomError):
@@ -50,11 +53,11 @@ def check_result(invocation: Invocation, run_id: str, call_id: str, text: str) -
 
 async def _read(store: Store, run_id: str, call_id: str) -> tuple[RunRecord, CallRecord | None]:
     record = await store.get_run(run_id)
-    for status in ("unknown", "started", "failed", "done"):
-        for call in await store.get_calls(run_id, status=status, newest=True):
-            if call.call_id == call_id:
-                return record, call
-    return record, None
+    unsettled: tuple[CallStatus, ...] = ("unknown", "started", "failed")
+    found = [c for s in unsettled for c in await store.get_calls(run_id, status=s, newest=True, limit=_ALL)]
+    # What was decided before and may be decided again is among the newest: it is of the step that failed.
+    found += await store.get_calls(run_id, newest=True)
+    return record, next((call for call in found if call.call_id == call_id), None)
 
 
 def _tool_of(invocation: Invocation, record: RunRecord, name: str) -> Tool:
@@ -70,7 +73,7 @@ def _tool_of(invocation: Invocation, record: RunRecord, name: str) -> Tool:
             if loaded is None:
                 return runtime.tool(name)
             async with loaded.runner(database(invocation), runtime=runtime) as runner:
-                return runner._find_tool(name)
+                return runner.find_tool(name)
         finally:
             await runtime.aclose()
 

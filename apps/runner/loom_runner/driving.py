@@ -57,8 +57,9 @@ def drive(
             driven = run_interruptible(main, output=invocation.output)
     except KeyboardInterrupt:
         left = _left_behind(invocation, run_id)
-        status = report(invocation, left, schema)
-        return ExitStatus.INTERRUPTED if left.status in ("running", "paused") else status
+        in_doubt = (left.reason or "").startswith("doubt:")
+        interrupted = left.status in ("running", "paused") or in_doubt
+        return report(invocation, left, schema, status=ExitStatus.INTERRUPTED if interrupted else None)
     except (RunExists, RunBusy, LeaseLost) as error:
         error.hint = _hint(invocation, run_id, error)
         raise

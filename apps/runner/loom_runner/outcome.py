@@ -61,14 +61,22 @@ def busy_hint(invocation: Invocation, run_id: str) -> str:
     return f"wait until it is done, or stop that process; what it does: {explain_command(invocation, run_id)}"
 
 
-def report(invocation: Invocation, record: RunRecord, schema: str, cause: BaseException | None = None) -> int:
+def report(
+    invocation: Invocation,
+    record: RunRecord,
+    schema: str,
+    cause: BaseException | None = None,
+    *,
+    status: ExitStatus | None = None,
+) -> int:
     """Print the result on stdout, the standing and the next command on stderr, and return the exit status.
 
+    ``status`` is one that says more than how the run was left: that the command was interrupted.
     Raises ``RunFailed`` from ``cause`` for a failed run, unless JSON was asked for.
     """
     output = invocation.output
     command = next_command(invocation, record)
-    status = exit_status(record)
+    status = exit_status(record) if status is None else status
     if output.as_json:
         output.document(schema, {**run_data(record), "next": command, "exit_status": int(status)})
         return status

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loom_core.contracts.stores import ErrorRecord
 from loom_core.runtime.explain.events import Failure
-from loom_core.runtime.explain.text import short, whole
+from loom_core.runtime.explain.text import whole
 
 _FRAME = re.compile(r'^[ |+]*File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<where>.+))?\n(?P<code>.*)', re.M)
 _OWN = str(Path(__file__).parents[2]) + os.sep
@@ -42,7 +42,7 @@ def user_line(traceback: str | None, reference: str | None) -> str | None:
     # Without source text the next line of the traceback is another frame, or the exception itself at the margin.
     if not own["code"].startswith(" ") or code.startswith('File "'):
         code = ""
-    return short(f"{own['file']}, line {own['line']}{where}" + (f": {code}" if code else ""))
+    return whole(f"{own['file']}, line {own['line']}{where}" + (f": {code}" if code else ""))
 
 
 def _last(frames: Iterable[re.Match[str]]) -> re.Match[str] | None:

@@ -72,7 +72,7 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         return Resuming(what=what, commands=(make.resume("go on"),))
     names = ", ".join(d.call_id for d in in_doubt[:MAX_TOLD]) + (", …" if len(in_doubt) > MAX_TOLD else "")
     return Resuming(
-        what=(f"Find out whether call {names} happened, then say so:", *what),
+        what=(f"Find out first whether call {names} happened, and say so with a command below. Then resuming:", *what),
         commands=(*(c for d in in_doubt for c in make.resolve(d)), make.resume("then go on")),
     )
 

@@ -97,7 +97,7 @@ def _returned(event: CallMade) -> str:
 def _decided(event: CallDecided) -> str:
     by = "its reconcile" if event.by == "reconcile" else event.by
     where = f" ({event.claimed_by})" if event.claimed_by else ""
-    return f"  call {event.call_id} ({event.name}) decided by {by}{where}: {event.decision}"
+    return f"  call {event.call_id} ({event.name}) decided by {by}: {event.decision}{where}"
 
 
 def _attempt(event: AttemptFailed) -> str:

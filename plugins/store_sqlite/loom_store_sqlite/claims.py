@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import NamedTuple
 
 import apsw
@@ -43,7 +44,7 @@ def create(
         raise RunExists(
             new.run_id,
             taken[0][0],
-            hint=f"go on with it: loom-runner resume --run-id {new.run_id}; or choose another id",
+            hint=f"look at it: loom-runner explain --run-id {quote(new.run_id)}; or choose another id",
         )
     now = clocks.wall()
     agent = new.agent

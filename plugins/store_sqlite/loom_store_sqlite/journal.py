@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import NamedTuple
 
 import apsw
@@ -157,7 +158,7 @@ def find(connection: apsw.Connection, run_no: int, run_id: str, step_index: int,
     if not rows:
         raise BadInput(
             f"run `{run_id}` has no call {call_id(step_index, key, try_index)}",
-            hint=f"see its calls: loom-runner tool-calls --run-id {run_id}",
+            hint=f"see its calls: loom-runner tool-calls --run-id {quote(run_id)}",
         )
     row_id: int = rows[-1][0]
     return row_id

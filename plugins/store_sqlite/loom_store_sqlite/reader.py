@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 import apsw
@@ -47,7 +48,7 @@ class Reader:
         rows = all_rows(self._connection, "SELECT run_no FROM runs WHERE run_id = ?", (run_id,))
         if not rows:
             raise RunNotFound(
-                run_id, where=self._name, hint=f"see the runs there are: loom-runner list --db {self._name}"
+                run_id, where=self._name, hint=f"see the runs there are: loom-runner list --db {quote(self._name)}"
             )
         run_no: int = rows[0][0]
         return run_no

@@ -37,7 +37,7 @@ from loom_store_sqlite.opening import open_for_writing
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.snapshot import Snapshot
 from loom_store_sqlite.turnstile import Turnstile
-from loom_store_sqlite.verification import Checks, check_file, check_run
+from loom_store_sqlite.verification import Checks, check_file, check_run, check_runs, damage
 from loom_store_sqlite.writer import SQLiteWriter
 
 T = TypeVar("T")
@@ -214,8 +214,7 @@ class SQLiteStore:
             yield from check_run(connection, self._file.name, self._reader(connection).run_no(run_id))
             return
         yield from check_file(connection)
-        for (run_no,) in connection.execute("SELECT run_no FROM runs ORDER BY run_no"):
-            yield from check_run(connection, self._file.name, run_no)
+        yield from check_runs(connection, self._file.name)
 
     def _writing(self) -> Database:
         self._check_open()
@@ -241,9 +240,11 @@ async def _drained(checks: Checks) -> list[Finding]:
 
 
 def _unreadable(run_id: str | None, error: apsw.Error) -> Finding:
+    if isinstance(error, apsw.CorruptError):
+        return damage(run_id, str(error))
     return Finding(
         run_id=run_id,
         where="file",
         what=f"it cannot be read to its end: {error}",
-        meaning="the file is damaged; keep a copy, and copy what can be read into a new one",
+        meaning="nothing of it could be verified; check the disk (dmesg), and keep a copy of the file",
     )

@@ -41,13 +41,13 @@ def check_file(connection: apsw.Connection) -> Checks:
         yield from _check_structure(connection)
         yield from _check_payloads(connection)
     except apsw.CorruptError as error:
-        yield _damaged(None, str(error))
+        yield damage(None, str(error))
 
 
 def _check_structure(connection: apsw.Connection) -> Checks:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield _damaged(None, str(line))
+            yield damage(None, str(line))
         yield None
 
 
@@ -68,6 +68,15 @@ def _check_payloads(connection: apsw.Connection) -> Checks:
         yield None
 
 
+def check_runs(connection: apsw.Connection, name: str) -> Checks:
+    """Check every run that can be found."""
+    try:
+        for (run_no,) in connection.execute("SELECT run_no FROM runs ORDER BY run_no"):
+            yield from check_run(connection, name, run_no)
+    except apsw.CorruptError as error:
+        yield damage(None, f"the list of runs cannot be read to its end ({error})")
+
+
 def check_run(connection: apsw.Connection, name: str, run_no: int) -> Checks:
     """Check one run: its history, its row, its journal. What cannot be read of it is a finding, and hides no other."""
     try:
@@ -78,7 +87,7 @@ def check_run(connection: apsw.Connection, name: str, run_no: int) -> Checks:
     try:
         yield from _check_rows(connection, record, run_no)
     except apsw.CorruptError as error:
-        yield _damaged(record.run_id, str(error))
+        yield damage(record.run_id, str(error))
 
 
 def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
@@ -279,15 +288,16 @@ def _lost(connection: apsw.Connection, run_no: int, error: apsw.CorruptError) ->
         for (found,) in all_rows(connection, "SELECT run_id FROM runs WHERE run_no = ?", (run_no,)):
             run_id = found if isinstance(found, str) else None
     except apsw.CorruptError:
-        return _damaged(None, str(error))
+        return damage(None, str(error))
     if getattr(error, "result", None) == apsw.SQLITE_CORRUPT:
-        return _damaged(run_id, str(error))
+        return damage(run_id, str(error))
     # What is missing here is a row, in a file that SQLite finds sound.
     what = str(error).replace(f"run number {run_no}", "the run")
     return Finding(run_id=run_id, where="head", what=what, meaning="the run cannot be shown or resumed")
 
 
-def _damaged(run_id: str | None, detail: str) -> Finding:
+def damage(run_id: str | None, detail: str) -> Finding:
+    """Return the finding for a file whose pages SQLite cannot make sense of."""
     return Finding(
         run_id=run_id,
         where="file",

@@ -124,3 +124,9 @@ def test_a_full_disk_is_one_sentence() -> None:
 
     with pytest.raises(OutputFailed, match="cannot write to standard output: No space left on device"):
         Output(stdout=Full(), stderr=io.StringIO()).line("x")
+
+
+def test_headers_are_in_upper_case_whatever_a_command_writes() -> None:
+    out = output()
+    out.table(("name", "Size"), [["a", "5"]], right=("Size",))
+    assert shown(out) == "NAME  SIZE\na        5\n"

@@ -83,9 +83,11 @@ def test_a_broken_plugin_never_breaks_help_version_or_list(
     here.add("broken", source)
     ended = loom(*args)
     assert ended.status == 0
-    assert "noise" not in ended.stdout
     if "--json" in args:
-        assert ended.document
+        noisy = "plugin `broken` (dist-broken 1.0) printed something while it was loaded: noise"
+        assert ended.document["warnings"] == ([noisy] if "noise" in source else [])
+    else:
+        assert "noise" not in ended.stdout
 
 
 def test_strict_plugins_make_a_broken_plugin_an_error(here: Site, loom: Loom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,3 +213,101 @@ def test_help_of_every_command_fits_a_screen_and_has_examples(loom: Loom, args: 
     assert max(map(len, lines)) <= 100
     assert sum(line.strip().startswith("loom ") for line in lines) == 2
     assert "[env: LOOM_CONFIG]" in ended.stdout and "--json" in ended.stdout
+
+
+def test_what_a_plugin_prints_is_said_to_be_its_own_and_never_part_of_the_result(here: Site, loom: Loom) -> None:
+    here.add("chatty", "print('at', 'import')\n@hookimpl\ndef loom_tools():\n    print('in a hook')\n    return []\n")
+    ended = loom("tools", "list", "--json")
+    assert ended.document["tools"]
+    assert ended.stderr.count("warning:") == 1
+    said = "warning: plugin `chatty` (dist-chatty 1.0) printed something while it was loaded: at import in a hook"
+    assert said in ended.stderr
+
+
+def test_a_plugin_that_keeps_standard_output_later_writes_to_standard_error(here: Site, loom: Loom) -> None:
+    source = "import sys\nkept = sys.stdout\n" + TOOL.format(name="late").replace(
+        "factory=lambda context: None", "factory=lambda context: kept.write('late words') and None"
+    )
+    here.add("keeper", source)
+    ended = loom("tools", "list", "--json")
+    assert ended.document and "late words" in ended.stderr
+
+
+def test_a_failed_plugin_is_named_once_where_it_takes_something_away(here: Site, loom: Loom) -> None:
+    here.add("broken", "raise RuntimeError('boom')")
+    ended = loom("tools", "list")
+    assert ended.status == 0
+    message = "warning: plugin `broken` (dist-broken 1.0) is not used: it does not import: RuntimeError: boom"
+    assert ended.stderr.count(message) == 1 and "--disable-plugin broken" in ended.stderr
+    assert "broken" not in loom("--help").stderr
+    assert "broken" not in loom("tools", "list", "--disable-plugin", "broken").stderr
+
+
+def test_two_plugins_of_one_name_are_one_warning_with_both_ways_out(
+    here: Site, loom: Loom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.add("twin", "", distribution="acme-twin")
+    here.add("twin", "", distribution="zeta-twin")
+    sentence = "acme-twin 1.0 and zeta-twin 1.0 both have a plugin named `twin`; neither is loaded"
+    ways_out = "disable one: --disable-plugin twin@acme-twin or --disable-plugin twin@zeta-twin"
+    listed = loom("plugins", "list")
+    assert (listed.stderr.count(sentence), listed.stderr.count(ways_out)) == (1, 1)
+    for name in ("twin@acme-twin", "twin@zeta-twin"):
+        assert sentence not in loom("plugins", "list", "--disable-plugin", name).stderr
+    monkeypatch.setenv("LOOM_STRICT_PLUGINS", "1")
+    strict = loom("plugins", "list")
+    assert strict.status == 3 and (strict.stderr.count(sentence), strict.stderr.count(ways_out)) == (1, 1)
+
+
+def test_check_of_a_file_names_it_in_one_pair_of_parentheses(loom: Loom, tmp_path: Path) -> None:
+    file = tmp_path / "raises.py"
+    file.write_text("raise RuntimeError('no')")
+    ended = loom("plugins", "check", str(file))
+    assert ended.status == 1
+    assert ended.stdout.splitlines()[0] == f"raises (from {file})"
+
+
+def test_a_name_that_resembles_nothing_is_no_suggestion(loom: Loom) -> None:
+    ended = loom("models", "test", "nope:x")
+    assert ended.status == 2 and "did you mean" not in ended.stderr
+    assert "did you mean `openai`?" in loom("models", "test", "opnai:x").stderr
+
+
+def test_faults_of_the_core_and_of_plugin_tables_are_reported_together(
+    loom: Loom, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".config/loom").mkdir(parents=True)
+    (home / ".config/loom/config.toml").write_text("db = 3\n[plugins.retry_policies]\nmax_atempts = 1\n")
+    monkeypatch.setenv("LOOM_MODLE", "x")
+    monkeypatch.setenv("LOOM_PLUGINS__LLM_OLLAMA__NUM_CTX", "many")
+    for args in (["config", "show"], ["tools", "list"], ["models", "list"]):
+        ended = loom(*args, "--json")
+        assert ended.status == 2
+        faults = ended.document["error"]["faults"]
+        assert [fault.split(" ")[0] for fault in sorted(faults)] == [
+            "db", "environment", "plugins.llm_ollama.num_ctx", "plugins.retry_policies.max_atempts",
+        ]  # fmt: skip
+        assert "docs/" not in ended.document["error"]["hint"]
+
+
+def test_no_value_of_a_plugin_that_is_not_installed_is_shown(loom: Loom, home: Path) -> None:
+    (home / ".config/loom").mkdir(parents=True)
+    (home / ".config/loom/config.toml").write_text('[plugins.gone]\nphrase = "open sesame"\nlist = ["hush"]\n')
+    for args in (["config", "show"], ["config", "show", "--origin"], ["config", "show", "--json"]):
+        ended = loom(*args)
+        assert ended.status == 0
+        assert "plugins.gone.phrase" in ended.stdout and "********" in ended.stdout
+        assert "sesame" not in ended.stdout + ended.stderr and "hush" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"db = "])
+def test_a_configuration_file_that_cannot_be_used_is_told_with_what_to_do(
+    loom: Loom, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "c.toml"
+    if content is not None:
+        file.write_bytes(content)
+    ended = loom("config", "show", "--config", str(file))
+    assert ended.status == 2
+    assert ("leave them out" if content is None else f"loom config show --config {file}") in ended.stderr
+    assert "docs/" not in ended.stderr

@@ -181,3 +181,22 @@ def test_a_conversation_that_another_process_drives_takes_no_message(chat: Chat)
     said = [m["content"] for m in chat.messages() if m["role"] == "user"]
     assert said == ["go", "and now?"]
     assert [status for kind, _, status in calls(chat.place / "runs.sqlite") if kind == "tool"] == ["done"]
+
+
+def test_a_result_that_a_plugins_tool_could_not_return_decides_nothing(charging: Chat) -> None:
+    from loom_runner.main import main
+
+    charging.say('call charge {"amount": 5}', "--allow", "charge")
+    charging.capture.readouterr()
+    assert main(["resolve", "0/1", "--run-id", "q", "--result", "5"]) == 2
+    assert "nothing that tool `charge` could return" in charging.capture.readouterr().err
+    assert charging("explain", "--run-id", "q", "--json").data["in_doubt"][0]["call_id"] == "0/1"
+
+
+def test_an_explanation_of_a_conversation_shows_what_was_said(chat: Chat) -> None:
+    chat.say("first words")
+    chat.say("second words")
+    told = chat("explain", "--run-id", "q").out
+    assert 'you: "first words"' in told
+    assert 'you: "second words"' in told
+    assert "signal" not in told.partition("What resuming")[0]

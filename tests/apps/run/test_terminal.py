@@ -22,11 +22,12 @@ def test_a_dialogue_is_one_conversation(chat: Chat) -> None:
     with terminal(chat, "chat", "--run-id", "q") as dialogue:
         dialogue.wait_for("you> ")
         dialogue.type("hello\n")
-        assert dialogue.wait_for("you> ").startswith("You said: hello\n")
+        assert dialogue.wait_for("you> ") == "You said: hello\nyou> "
         dialogue.type("read notes.md\n")
         assert "read_file returned: " in dialogue.wait_for("you> ")
         dialogue.type("\x04")
-        assert dialogue.end()[0] == 0
+        status, said = dialogue.end()
+    assert (status, said) == (0, "\nrun `q` · your turn: loom-run chat 'YOUR MESSAGE' --run-id q --db runs.sqlite\n")
     assert [m["role"] for m in chat.messages()] == ["user", "assistant", "user", "assistant", "tool", "assistant"]
 
 

@@ -131,7 +131,9 @@ def test_two_interrupts_during_a_once_call_leave_it_in_doubt(shell: Shell) -> No
     wait_for(process, "stopping after the step under way; press Ctrl-C again to stop now")
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
-    assert "`charge` (once, call 3/0) may or may not have happened" in shell("explain", "--run-id", "r").out
+    assert (
+        "In doubt: may or may not have happened\n  call 3/0: charge() [once]" in shell("explain", "--run-id", "r").out
+    )
     assert shell("resume", "--run-id", "r").status == 4
 
 

@@ -182,7 +182,7 @@ def test_json_of_resolve_shows_the_decided_call(shell: Shell) -> None:
     shell.run(doubt_at=0)
     data = shell("resolve", "0/0", "--run-id", "r", "--result", '"5"', "--json").data
     assert data["schema"] == "loom.runner.resolve/1"
-    assert (data["call"]["status"], data["call"]["result"], data["status"]) == ("done", 5, "queued")
+    assert (data["call"]["status"], data["call"]["result"], data["status"]) == ("done", "5", "queued")
 
 
 def test_a_module_with_build_runner_is_an_agent(shell: Shell) -> None:

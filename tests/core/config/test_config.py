@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_used_is_a_clear_fault(user: Path, content: bytes,
 def test_a_named_file_must_exist_and_be_a_file(user: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.toml"
     assert faults(user, config_file=missing) == (f"file {missing}: there is no such file",)
-    assert faults(user, {"LOOM_CONFIG": str(tmp_path)}) == (f"file {tmp_path}: cannot be read: Is a directory",)
+    assert faults(user, {"LOOM_CONFIG": str(tmp_path)}) == (f"file {tmp_path}: is a folder, not a file",)
 
 
 def test_secrets_are_masked_where_values_are_shown_and_whole_where_they_are_used(user: Path) -> None:
@@ -153,7 +153,7 @@ def test_secrets_are_masked_where_values_are_shown_and_whole_where_they_are_used
     )
     shown = {item.path: item.shown for item in load(user, {"LOOM_PLUGINS__X__OUTPUT_TOKENS": "1_000"}).items()}
     assert shown == {
-        "db": "postgresql://loom:********@db.example/runs",
+        "db": "postgresql://********@db.example/runs",
         "plugins.x.Auth-Token": "********",
         "plugins.x.api_key": "********",
         "plugins.x.empty_secret": "",

@@ -54,10 +54,10 @@ class Scene:
     run_id: str
 
     @classmethod
-    async def begin(cls, agent: AgentRecord = AGENT, run_id: str = "r") -> Scene:
+    async def begin(cls, agent: AgentRecord = AGENT, run_id: str = "r", state: str = "0") -> Scene:
         clocks = FakeClocks()
         store = MemoryStore(wall=clocks.wall, boot=clocks.boot)
-        claimed = await store.create_run(NewRun(run_id=run_id, agent=agent, state=encoded("0")), FIRST, LEASE_S)
+        claimed = await store.create_run(NewRun(run_id=run_id, agent=agent, state=encoded(state)), FIRST, LEASE_S)
         return cls(clocks, store, claimed.writer, run_id)
 
     async def commit(self, *steps: int) -> None:

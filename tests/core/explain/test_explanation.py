@@ -63,7 +63,10 @@ def test_a_run_whose_owner_fell_silent_is_orphaned_and_its_open_call_is_in_doubt
         assert "it started, and no end is recorded" in text
         assert "Takes the run over at once and executes step 1 again, from its start." in text
         assert "`charge` (once, call 1/0) may or may not have happened: its reconcile is asked if it has one" in text
-        assert told.resuming.what[0] == "Find out whether call 1/0 happened, then say so:"
+        assert (
+            told.resuming.what[0]
+            == "Find out first whether call 1/0 happened, and say so with a command below. Then resuming:"
+        )
         assert commands(told) == [
             "loom-runner resolve 1/0 --result JSON --run-id r --db memory",
             "loom-runner resolve 1/0 --retry --run-id r --db memory",
@@ -120,7 +123,7 @@ def test_a_decision_is_told_with_who_took_it() -> None:
         told = await scene.explained()
         text = text_of(told)
         assert "call 0/0 no certain end recorded: charge(amount=12.5) [once]\n" in text
-        assert 'call 0/0 (charge) decided by alice (process 202 on box): it happened, result "ok"' in text
+        assert 'call 0/0 (charge) decided by alice: it happened, result "ok" (process 202 on box)' in text
         assert "claimed by" not in text
         assert "a call in doubt was decided; nobody has resumed the run since" in text
         assert "1 finished call of it will not be made again; the recorded result is used." in text

@@ -66,7 +66,7 @@ def _tampered(path: Path, sql: str) -> list[Finding]:
         ("DELETE FROM messages WHERE parent = -1", "call 80/0~0"),
         ("UPDATE calls SET result = 999 WHERE id = (1 << 32) + 1", "calls 1"),
         ("UPDATE calls SET error = 999 WHERE id = (1 << 32) + 2", "calls 2"),
-        ("UPDATE heads SET run_no = 9 WHERE run_no = 1", "run number 1"),
+        ("UPDATE heads SET run_no = 9 WHERE run_no = 1", "head"),
         ("UPDATE payloads SET body = 'changed', form = 0 WHERE id = 2", "payload 2"),
         ("UPDATE payloads SET body = x'00', form = 1 WHERE id = 2", "payload 2"),
         ("UPDATE payloads SET body = 5 WHERE id = 2", "payload 2"),
@@ -155,3 +155,31 @@ def test_a_full_disk_is_said_and_rolled_back(tmp_path: Path) -> None:
         await store.aclose()
 
     asyncio.run(main())
+
+
+def test_verify_of_a_file_with_destroyed_pages_says_so_in_words_and_what_to_do(tmp_path: Path) -> None:
+    path = _prepared(tmp_path / "r")
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    (size,) = connection.execute("PRAGMA page_size").fetchall()[0]
+    roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'").fetchall())
+    connection.close()
+    for table in ("heads", "runs", "calls", "payloads"):
+        damaged = tmp_path / f"{table}.sqlite"
+        data = bytearray(path.read_bytes())
+        start = (roots[table] - 1) * size
+        data[start : start + size] = b"\xff" * size
+        damaged.write_bytes(data)
+        findings = list(with_store(damaged, lambda s: s.verify(), "read"))
+        assert findings
+        assert not [finding for finding in findings if "run number" in finding.where + finding.what]
+        file = [finding for finding in findings if finding.where == "file"]
+        assert all(finding.meaning == file[0].meaning for finding in file)
+        assert file[0].what.startswith("the file is damaged: ") and "a copy" in file[0].meaning
+        assert 'sqlite3 FILE ".recover"' in file[0].meaning
+
+
+def test_what_cannot_be_read_of_one_run_hides_no_finding_of_another(tmp_path: Path) -> None:
+    path = _prepared(tmp_path / "r")
+    found = _tampered(path, "UPDATE heads SET result = 999999 WHERE run_no = 1; UPDATE heads SET tokens_in = 5")
+    assert {finding.run_id for finding in found} == {"run", "other"}
