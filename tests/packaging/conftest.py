@@ -53,7 +53,7 @@ class Installed:
         code = (
             "import runpy, sys; "
             "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
-            f"sys.path[:] = [p for p in sys.path if not p.startswith({str(ROOT)!r})]; "
+            f"sys.path[:] = [p for p in sys.path if not p.startswith({str(ROOT)!r}) or 'site-packages' in p]; "
             f"sys.argv = [{script!r}, *{list(argv[1:])!r}]; runpy.run_path({script!r}, run_name='__main__')"
         )
         path = os.pathsep.join(map(str, (self.site, *more)))
