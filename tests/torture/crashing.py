@@ -21,6 +21,8 @@ from typing import Any
 import apsw
 import attrs
 
+_INTERRUPTS = frozenset({signal.SIGINT, signal.SIGTERM})
+
 
 @attrs.define
 class Writes:
@@ -106,7 +108,7 @@ def in_child(
     sys.stdout.flush()
     sys.stderr.flush()
     started = time.monotonic()
-    pid = os.fork()
+    pid = _fork()
     if pid == 0:
         _be_child(work, report)
     kills = [] if kill_after_s is None else [started + kill_after_s]
@@ -125,7 +127,7 @@ def at_once(works: Sequence[Callable[[], Any]], folder: Path, *, patience_s: flo
     sys.stderr.flush()
     for work, report in zip(works, reports, strict=True):
         report.unlink(missing_ok=True)
-        pid = os.fork()
+        pid = _fork()
         if pid == 0:
             os.close(writing)
             os.read(reading, 1)
@@ -149,6 +151,22 @@ def _ending(status: int, report: Path, seconds: float) -> Ending:
     return Ending(None, written.get("value"), written.get("raised"), seconds)
 
 
+def _fork() -> int:
+    """Fork with signals held back in the child until it is ready for them (``_be_child``).
+
+    One that strikes while Python mends its locks after a fork is swallowed there, and leaves locks that nobody opens.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        pid = os.fork()
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+        raise
+    if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+    return pid
+
+
 def _be_child(work: Callable[[], Any], report: Path) -> None:
     try:
         with open(os.devnull, "w") as devnull:
@@ -156,6 +174,7 @@ def _be_child(work: Callable[[], Any], report: Path) -> None:
             os.dup2(devnull.fileno(), 2)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
             answer = {"value": work()}
         except BaseException:
             answer = {"raised": traceback.format_exc()}
