@@ -10,7 +10,7 @@ import attrs
 
 from loom_core import open_store
 from loom_core.errors import RunNotFound, StoreEmpty, StoreUnusable
-from loom_core.runtime.runner import resolve_call
+from loom_core.runtime.resolving import resolve_call
 from tests.torture import ledger_agent
 from tests.torture.crashing import in_child
 

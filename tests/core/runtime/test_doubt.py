@@ -15,7 +15,7 @@ from loom_core import Complete, Continue, ToolContext, ToolFailed, Wait, tool
 from loom_core.errors import BadInput, LoomError, StepExecutionError
 from loom_core.runtime.doubt import is_lost_connection
 from loom_core.runtime.keeper import LeaseKeeper
-from loom_core.runtime.runner import resolve_call
+from loom_core.runtime.resolving import resolve_call
 from tests.core.runtime.support import play, runner
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from loom_core import Complete, Continue, Done, NotDone, NotStarted, ToolFailed, Unknown, tool
 from loom_core.errors import BadInput, ManagedCallOutsideBranch, ReplayMismatch, ToolArgumentsInvalid, ToolNotFound
-from loom_core.runtime.runner import resolve_call
+from loom_core.runtime.resolving import resolve_call
 from tests.core.runtime.support import play, runner
 
 

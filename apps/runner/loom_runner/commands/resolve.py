@@ -9,7 +9,7 @@ from loom_cli import Invocation, common_options, db_option, examples, pass_invoc
 
 from loom_core.contracts.stores import CallRecord, RunRecord, Store
 from loom_core.errors import BadInput, LoomError, RunBusy
-from loom_core.runtime.runner import resolve_call
+from loom_core.runtime.resolving import resolve_call
 from loom_runner.checking import check_result
 from loom_runner.documents import call_data
 from loom_runner.options import run_id_option
