@@ -109,7 +109,7 @@ class RunRecord:
 
     ``step_index`` is the number of committed steps and so the step that comes next; ``attempt_index`` the attempt that
     comes next of it. ``reason`` says why a run is paused, waiting or queued, as a code: ``slice:steps``,
-    ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``timer``, ``doubt:CALL_ID``, ``resolved``, ``retry``.
+    ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``, ``resolved``.
     ``wake_signal`` and ``wake_at`` are what the step that comes next is woken by; the commit of that step clears them.
     """
 

@@ -56,10 +56,12 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         )
     if record.status == "failed":
         again = _again(material, f"Tries step {number(record.step_index)} again, from its start.", new_attempt=True)
-        commands = [make.resume("when the cause is gone", "--retry-failed")]
-        for call in (c for c in material.calls if c.step_index == record.step_index):
-            commands += make.decide_again(call)
-        return Resuming(what=again, commands=tuple(commands))
+        at_head = [c for c in material.calls if c.step_index == record.step_index]
+        again_commands = [command for call in at_head for command in make.decide_again(call)]
+        retry = make.resume("when the cause is gone", "--retry-failed")
+        # What a person decided is replayed as it is: trying again cannot help before that is decided otherwise.
+        decided = any(c.status == "failed" and c.decided_by and not c.not_started for c in at_head)
+        return Resuming(what=again, commands=(*again_commands, retry) if decided else (retry, *again_commands))
     if record.status == "waiting" and not standing.signal_has_come:
         return _waiting(record, make, doubts)
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
