@@ -99,7 +99,7 @@ class _RecordingFile(apsw.VFSFile):
 
 def _suffix(path: str) -> str:
     """Return which of the database's files this is: the name without the database's own."""
-    base = os.path.basename(path)  # noqa: PTH119 - SQLite gives strings
+    base = os.path.basename(path)
     for suffix in ("-wal", "-journal", "-shm"):
         if base.endswith(suffix):
             return suffix
