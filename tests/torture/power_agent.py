@@ -11,15 +11,16 @@ from typing import Any
 
 import attrs
 
-from loom_core import Agent, AgentRunner, Complete, Continue, ToolContext, Wait, tool
+from loom_core import Agent, AgentRunner, Complete, Continue, ToolContext, Wait, open_store, tool
+from loom_core.contracts.stores import Store
 from loom_core.errors import RunExists
 from loom_core.runtime.resolving import resolve_call
 from tests.torture.judging import is_begun
 from tests.torture.power import Recording, RecordingVFS
 
 STEPS = 24
-STANDARD, STRICT = "standard-run", "strict-run"
-RUNS = (STANDARD, STRICT)
+RUNS = ("standard", "strict", "pipelined")
+"""Each is named after its durability; all three share one store, and so its group commits."""
 
 
 @attrs.frozen
@@ -93,7 +94,7 @@ def make_agent(log: Log, *, strict: bool, ballast: int) -> Agent:
 
 
 def record(database: Path, into: Path, *, slice_steps: int, ballast: int) -> int:
-    """Drive both runs to their ends, in slices and sessions, with everything written down; for a forked child."""
+    """Drive all runs to their ends, in slices and sessions, with everything written down; for a forked child."""
     recording = Recording()
     vfs = RecordingVFS(recording)
     asyncio.run(_drive(database, recording, slice_steps, ballast))
@@ -105,18 +106,20 @@ def record(database: Path, into: Path, *, slice_steps: int, ballast: int) -> int
 async def _drive(database: Path, recording: Recording, slice_steps: int, ballast: int) -> None:
     done: set[str] = set()
     while len(done) < len(RUNS):
-        await asyncio.gather(*(_session(database, recording, run, slice_steps, ballast, done) for run in RUNS))
+        store = open_store(str(database), "create")
+        await asyncio.gather(*(_session(store, recording, run, slice_steps, ballast, done) for run in RUNS))
+        await store.aclose()
 
 
 async def _session(
-    database: Path, recording: Recording, run_id: str, slice_steps: int, ballast: int, done: set[str]
+    store: Store, recording: Recording, run_id: str, slice_steps: int, ballast: int, done: set[str]
 ) -> None:
     if run_id in done:
         return
     log = Log(recording, run_id)
-    strict = run_id == STRICT
-    agent = make_agent(log, strict=strict, ballast=ballast)
-    async with AgentRunner(agent=agent, store=database, durability="strict" if strict else "standard") as runner:
+    agent = make_agent(log, strict=run_id == "strict", ballast=ballast)
+    durability: Any = run_id
+    async with AgentRunner(agent=agent, store=store, durability=durability) as runner:
         if any(event.promise and event.promise[:2] == ("left", run_id) for event in recording.events):
             result = await runner.resume(run_id=run_id, max_steps=slice_steps)
         else:
