@@ -1,9 +1,9 @@
 """Group commit: the writes of several runs that are ready in one turn of the event loop share one transaction.
 
 A sync costs the same for one step as for a hundred, and so does taking the locks. A member that fails (a lost lease,
-a refused end) fails alone: each runs in a savepoint. A transaction that fails as a whole is done again member by
-member, so that one run's full disk is told to all but one run's defect to nobody else. While somebody else holds the
-database, the group waits and grows.
+a refused end) fails alone: then the transaction is rolled back and done again with a savepoint for each. (Savepoints
+from the start are two of six statements of a managed call.) A transaction that fails as a whole is done again member
+by member. While somebody else holds the database, the group waits and grows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Work = Callable[[apsw.Connection], Any]
 
 @attrs.define(eq=False)
 class Member:
-    """One write that waits for its transaction. ``atomic`` works are one statement, and need no savepoint."""
+    """One write that waits for its transaction. ``atomic`` works are one statement, which
+    leaves nothing behind when it fails."""
 
     work: Work
     sync: bool
@@ -106,10 +107,11 @@ class CommitGroup:
     def _together(self, members: list[Member]) -> list[_Outcome]:
         if len(members) == 1:
             return [self._alone(members[0])]
-        return self._database.transact(
-            lambda connection: [_attempt(connection, member) for member in members],
-            sync=any(member.sync for member in members),
-        )
+        sync = any(member.sync for member in members)
+        try:
+            return self._database.transact(lambda connection: _all(connection, members), sync=sync)
+        except _MemberFailed:
+            return self._database.transact(lambda connection: _each(connection, members), sync=sync)
 
     def _alone(self, member: Member) -> _Outcome:
         try:
@@ -134,15 +136,30 @@ class CommitGroup:
             self._waiting = asyncio.get_running_loop().call_later(next(self._pauses), self._flush)
 
 
-def _attempt(connection: apsw.Connection, member: Member) -> _Outcome:
-    if member.atomic:
-        return _caught(connection, member.work)
-    connection.execute("SAVEPOINT member")
-    outcome = _caught(connection, member.work)
-    if outcome.error is not None:
-        connection.execute("ROLLBACK TO member")
-    connection.execute("RELEASE member")
-    return outcome
+class _MemberFailed(Exception):
+    """A member raised something of its own, and may have written before it did."""
+
+
+def _all(connection: apsw.Connection, members: list[Member]) -> list[_Outcome]:
+    outcomes = []
+    for member in members:
+        outcome = _caught(connection, member.work)
+        if outcome.error is not None and not member.atomic:
+            raise _MemberFailed
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _each(connection: apsw.Connection, members: list[Member]) -> list[_Outcome]:
+    outcomes = []
+    for member in members:
+        connection.execute("SAVEPOINT member")
+        outcome = _caught(connection, member.work)
+        if outcome.error is not None:
+            connection.execute("ROLLBACK TO member")
+        connection.execute("RELEASE member")
+        outcomes.append(outcome)
+    return outcomes
 
 
 def _caught(connection: apsw.Connection, work: Work) -> _Outcome:
