@@ -79,7 +79,7 @@ class Check:
     counts: Counter[str] = attrs.field(factory=Counter)
     decorate: Any = tailrec
     stream: bool = False
-    last: str = ""
+    mode: str | None = None  # of the function that was compiled last
 
     def __call__(self, data: bytes) -> None:
         program = self.program(Tape(data))
@@ -111,7 +111,7 @@ class Check:
         assert not faulty, f"accepted although a call of it is no tail call: {program.fault}"
         for report in reports:
             self.counts[str(report.mode)] += 1
-            self.last = str(report.mode)
+            self.mode = report.mode
             untrue = misexplained(_function_at(ast.parse(source), report.line), report, program, stream=self.stream)
             assert untrue is None, untrue
         self._compare(program, code, tested, path)
@@ -173,10 +173,11 @@ class StreamCheck(Check):
     stream: bool = True
 
     def begin(self, program: StreamProgram, world: World, fuel: int, number: int) -> Coroutine[Any, Any, object]:
+        shared = self.mode == "direct"
         if len(ROUNDS[number]) > 1:
-            return world.consume(fuel, _ALL, beyond=False)
+            return world.consume(fuel, _ALL, beyond=False, shared=shared)
         script = program.scripts[number % len(program.scripts)]
-        return world.consume(fuel, script, beyond=not program.leave_first)
+        return world.consume(fuel, script, beyond=not program.leave_first, shared=shared)
 
 
 _ALL = (("next", None),) * 60

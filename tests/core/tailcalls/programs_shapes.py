@@ -189,7 +189,8 @@ class Program:
             "class B:\n    def base(self, v): return e('base', v)\n    @classmethod\n    def made(cls, v): return v\n"
         )
         slots = "    __slots__ = ()\n" if self.shape == "method" and self.tape.chance(10) else ""
-        inside = f"class K(B):\n{slots}    __hidden = 2\n    size = 1\n    def __add(self, v): return v + 1\n{indented(text)}\n"
+        own = "    __hidden = 2\n    size = 1\n    def __add(self, v): return v + 1\n"
+        inside = f"class K(B):\n{slots}{own}{indented(text)}\n"
         outer = signature.outer()
         first = {"self": "self, ", "cls": "cls, ", None: ""}[signature.first]
         kind = f"@{self.shape}\n    " if self.shape in ("classmethod", "staticmethod") else ""

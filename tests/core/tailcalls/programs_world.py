@@ -11,8 +11,6 @@ from functools import partial, wraps
 from types import CodeType, TracebackType, coroutine
 from typing import Any
 
-import os
-STRICT = bool(os.environ.get("STRICT"))
 _TOO_LONG = 20_000
 Seen = list[object]
 
@@ -182,10 +180,13 @@ class World:
 
         return spy
 
-    async def consume(self, fuel: int, script: Sequence[tuple[str, object]], *, beyond: bool) -> None:
+    async def consume(
+        self, fuel: int, script: Sequence[tuple[str, object]], *, beyond: bool, shared: bool = False
+    ) -> None:
         """Do to the program's generator what the script says, and log all that comes back.
 
-        ``beyond`` its end too, and with lines: the reference for ``leave-first`` has frames of its own.
+        ``beyond`` its end too, and with lines: the reference for ``leave-first`` has frames of its own. Where
+        transitions are ``shared`` in one frame, what is thrown shows the line of its `yield`, not that of the tail.
         """
         generator: Any = self.names["start"](fuel)
         for operation, value in script:
@@ -203,8 +204,7 @@ class World:
                     case _:
                         came = await generator.asend(None)
             except (Exception, CancelledError, GeneratorExit) as error:
-                # Where transitions share a frame, what is thrown shows the line of its `yield`, not of the tail.
-                lines = beyond and (error is not thrown or STRICT)
+                lines = beyond and not (shared and error is thrown)
                 self.log(operation, fuel, failure(error, lines=lines))
                 ended = True
             else:

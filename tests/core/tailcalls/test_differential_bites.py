@@ -1,4 +1,4 @@
-"""The fuzzer finds what it is for: each known-wrong transform differs from the recursion within some hundred programs."""
+"""The fuzzer finds what it is for: each known-wrong transform is seen to differ within some hundred programs."""
 
 from __future__ import annotations
 
