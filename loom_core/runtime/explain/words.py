@@ -36,6 +36,8 @@ def _claimed(event: Claimed) -> str:
     if event.found == "running":
         before = f", {event.previous}," if event.previous else ""
         found = f"found running: the previous owner{before} had died or fallen silent"
+    elif event.found == "waiting":
+        found = "found waiting for what had come"
     return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}"
 
 
@@ -55,7 +57,9 @@ def _began(event: StepBegan) -> str:
 def _committed(event: StepCommitted) -> str:
     attempts = f" after {event.attempts} attempts" if event.attempts > 1 else ""
     took = "" if event.seconds is None else f", {duration(event.seconds)}"
-    then = {"wait": "; it then waits", "complete": "; the run is complete"}.get(event.outcome, "")
+    then = {"sleep": "; it then sleeps", "wait": "; it then waits", "complete": "; the run is complete"}.get(
+        event.outcome, ""
+    )
     return f"  committed{attempts}{took}{then}"
 
 

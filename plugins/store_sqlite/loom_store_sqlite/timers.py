@@ -1,0 +1,37 @@
+"""What is kept of a timer beside its wall time: the moment on its boot's own clock, and whether it has run out."""
+
+from __future__ import annotations
+
+import apsw
+
+from loom_core.contracts.timers import BootTime, Woken
+from loom_store_sqlite.queries import all_rows
+
+
+def keep(connection: apsw.Connection, run_no: int, boot: BootTime | None, *, timed_out: bool = False) -> None:
+    """Keep the moment at which a run is due, and whether its next step goes on without its signal."""
+    if boot is None and not timed_out:
+        forget(connection, run_no)
+        return
+    boot_id, boot_s = (None, None) if boot is None else (boot.boot_id, boot.at_s)
+    connection.execute(
+        "INSERT INTO timers(run_no, boot_id, boot_s, timed_out) VALUES(?, ?, ?, ?) ON CONFLICT(run_no) DO UPDATE"
+        " SET boot_id = excluded.boot_id, boot_s = excluded.boot_s, timed_out = excluded.timed_out",
+        (run_no, boot_id, boot_s, timed_out),
+    )
+
+
+def forget(connection: apsw.Connection, run_no: int) -> None:
+    """Forget the run's timer; there may be none."""
+    connection.execute("DELETE FROM timers WHERE run_no = ?", (run_no,))
+
+
+def has_timed_out(connection: apsw.Connection, run_no: int) -> bool:
+    """Return True if the run's next step goes on without the signal it waited for."""
+    return bool(all_rows(connection, "SELECT 1 FROM timers WHERE run_no = ? AND timed_out", (run_no,)))
+
+
+def run_out(connection: apsw.Connection, run_no: int, woken: Woken, *, timed_out: bool) -> None:
+    """Clear a timer that has woken its run. ``timed_out`` is what was known before; a ``timeout`` makes it true."""
+    connection.execute("UPDATE heads SET wake_at = NULL WHERE run_no = ?", (run_no,))
+    keep(connection, run_no, None, timed_out=timed_out or woken == "timeout")
