@@ -158,15 +158,15 @@ class AgentRunner:
         exception.
         """
         _check_slice(max_steps, max_seconds)
-        store = self._store("write")
-        record = await store.get_run(run_id)
-        self._check_agent(record)
-        # Before the claim, so that a state that no longer fits leaves the run as it was.
-        self._state_codec.decode(await store.get_state(run_id))
-        bound = self._bind()
         if max_seconds is not None:
             wait_s = min(wait_s, max_seconds)
         with self._stoppable():
+            store = self._store("write")
+            record = await store.get_run(run_id)
+            self._check_agent(record)
+            # Before the claim, so that a state that no longer fits leaves the run as it was.
+            self._state_codec.decode(await store.get_state(run_id))
+            bound = self._bind()
             found = await self._claim_when_due(store, run_id, wait_s, retry_failed=retry_failed, unasked=unasked)
             if isinstance(found, RunRecord):
                 return await self._stored_result(store, found)
@@ -198,8 +198,13 @@ class AgentRunner:
         runtime: Runtime | None = None,
         observer: Observer | None = None,
         durability: Durability | None = None,
+        stopped_runs: Literal["paused", "queued"] | None = None,
     ) -> None:
-        """Change what a command line decides, before the first run; None leaves a setting as it is."""
+        """Change what a command line decides, before the first run; None leaves a setting as it is.
+
+        ``stopped_runs`` says how ``request_stop`` leaves runs: ``paused`` for who stopped them (the default), or
+        ``queued`` for the next worker.
+        """
         if reference is not None:
             self.agent = attrs.evolve(self.agent, reference=reference)
         if runtime is not None and self._runtime is None:
@@ -208,6 +213,8 @@ class AgentRunner:
             self._observer = observer
         if durability is not None:
             self._strict = durability == "strict"
+        if stopped_runs is not None:
+            self._stop = StopRequest(stopped_runs)
 
     def request_stop(self) -> None:
         """Stop after the step under way and leave the run paused; callable from a signal handler."""
@@ -345,7 +352,7 @@ class AgentRunner:
             self._keeper.watch(claimed.writer)
             left = await driver()(run, state, first)
         except BaseException as error:
-            await _abandon(claimed, run, error)
+            await _abandon(claimed, run, error, self._stop)
             raise
         finally:
             self._keeper.unwatch(claimed.writer)
@@ -445,7 +452,7 @@ class AgentRunner:
         )
 
 
-async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseException) -> None:
+async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseException, stop: StopRequest) -> None:
     """Release the lease if the run is still ours; what is being raised says more than a failure to do so."""
     if isinstance(error, GeneratorExit):
         return
@@ -454,7 +461,7 @@ async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseExcept
             await run.abandon()
         else:
             step_index = claimed.record.step_index
-            await claimed.writer.settle(Settlement(step_index=step_index, status="paused", reason="interrupt"))
+            await claimed.writer.settle(Settlement(step_index=step_index, status=stop.leaves, reason=stop.reason))
     except LoomError as second:
         error.add_note(f"the run's lease could not be released: {second}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -93,7 +92,6 @@ async def claim_when_due(
         if left_s is None or left_s > wait_s or stop.requested:
             return record
         # Looked at again in between, because a machine that was suspended does not count that as sleep, because a
-        # calendar's time moves with the wall clock, and because a signal may come.
-        look_s = _LOOK_S if record.wake_signal is None else _LOOK_FOR_SIGNAL_S
+        # calendar's time moves with the wall clock, and because a signal may come; less often while it is far away.
+        look_s = max(_LOOK_S, left_s / 50) if record.wake_signal is None else max(_LOOK_FOR_SIGNAL_S, left_s / 500)
         await stop.wait(min(max(left_s, 0.001), look_s), world.sleep)
-        await asyncio.sleep(0)
