@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loom_core.contracts.stores import RunRecord, SignalRecord
+from loom_core.contracts.stores import RunRecord, SignalRecord, StepRecord
 from loom_core.contracts.timers import Moment
 from loom_core.runtime.due import RETRY, is_due, seconds_left
-from loom_core.runtime.explain.text import date_time, duration, number
+from loom_core.runtime.explain.reading import Material
+from loom_core.runtime.explain.text import date_time, duration, number, parsed
 
 
 def has_come(record: RunRecord, signals: Sequence[SignalRecord], now: Moment) -> bool:
@@ -40,3 +41,22 @@ def words_of_wait(record: RunRecord, now: Moment, *, come: bool) -> str:
     if kind == RETRY:
         return f"{until}, to try step {number(record.step_index)} again (attempt {record.attempt_index + 1})"
     return until
+
+
+def waits_or_waited(step: StepRecord) -> bool:
+    """Return True for a step that ended in a sleep, or that was executed because a signal did not come in time."""
+    return step.outcome == "sleep" or _timed_out(step) is not None
+
+
+def timed_out_at(material: Material, step_index: int) -> str | None:
+    """Return the signal that a step waited for in vain, None if it did not."""
+    record, step = material.record, material.steps.get(step_index)
+    if step is not None:
+        return _timed_out(step)
+    return record.wake_signal if record.timed_out and record.step_index == step_index else None
+
+
+def _timed_out(step: StepRecord) -> str | None:
+    notes = parsed(step.notes)
+    name = notes.get("timed_out") if isinstance(notes, dict) else None
+    return name if isinstance(name, str) else None

@@ -51,7 +51,8 @@ def _stretch(event: Stretch) -> str:
 
 
 def _began(event: StepBegan) -> str:
-    return f"step {number(event.step_index)}" + (", executed again from its start" if event.again else "")
+    vain = "" if event.timed_out is None else f", without the signal `{event.timed_out}`: its time was over"
+    return f"step {number(event.step_index)}{vain}" + (", executed again from its start" if event.again else "")
 
 
 def _committed(event: StepCommitted) -> str:
