@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import apsw
 
+from loom_core.contracts.stores import Finding, RunRecord
 from loom_core.contracts.timers import BootTime, Woken
 from loom_store_sqlite.queries import all_rows
 
@@ -35,3 +38,17 @@ def run_out(connection: apsw.Connection, run_no: int, woken: Woken, *, timed_out
     """Clear a timer that has woken its run. ``timed_out`` is what was known before; a ``timeout`` makes it true."""
     connection.execute("UPDATE heads SET wake_at = NULL WHERE run_no = ?", (run_no,))
     keep(connection, run_no, None, timed_out=timed_out or woken == "timeout")
+
+
+def findings(record: RunRecord) -> Iterator[Finding]:
+    """Yield what contradicts itself in a run's timer."""
+    if record.status == "waiting" and record.reason in ("timer", "retry") and record.wake_at is None:
+        yield _finding(record, "it waits for a time, and none is stored", "it would wait for ever")
+    if record.wake_boot is not None and record.wake_at is None:
+        yield _finding(
+            record, "a moment on its boot's clock is stored, and none on the wall clock", "it may never be due"
+        )
+
+
+def _finding(record: RunRecord, what: str, meaning: str) -> Finding:
+    return Finding(run_id=record.run_id, where="timer", what=what, meaning=meaning)
