@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.timers import BootTime, Moment, Woken
 
 RunStatus = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
@@ -342,7 +343,7 @@ Admit = Callable[["RunRecord", "SignalRecord | None"], "Woken | None"]
 """Decides inside the claim's transaction whether the run may be claimed; raises when not. May be called again.
 
 Returns what woke the run if that was no signal: its timer is then cleared by the claim, and ``timeout`` sets
-``timed_out``. The signal that it is given is the one the step would be woken by.
+``timed_out`` of a run that waits for a signal. The signal that it is given is the one the step would be woken by.
 """
 
 Ready = Callable[["RunRecord", "SignalRecord | None"], bool]
@@ -452,6 +453,21 @@ class Store(Protocol):
         that a signal has come for; what it says is not remembered, and only a claim decides. The cost does not depend
         on how many runs have ended, are paused, or wait for what has not come.
         """
+        ...
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule, on disk before it returns: a new one (version 1), or in the place of the version before.
+
+        False, and nothing changed, if the name is taken or somebody else has changed or removed it in the meantime.
+        """
+        ...
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule, on disk before it returns; False if there is none. Runs that it started stay."""
+        ...
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
         ...
 
     async def get_run(self, run_id: str) -> RunRecord:

@@ -6,6 +6,7 @@ import threading
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -67,6 +68,7 @@ class MemoryRuns:
     """All runs, in the order of their creation; ``lock`` is held by whoever changes one, since beats have a thread."""
 
     by_id: dict[str, MemoryRun] = attrs.field(factory=dict)
+    schedules: dict[str, ScheduleRecord] = attrs.field(factory=dict)
     lock: threading.RLock = attrs.field(factory=threading.RLock)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -132,7 +133,7 @@ class MemoryStore:
                 counters=attrs.evolve(
                     found.counters, claims=writer.epoch, unknown_calls=found.counters.unknown_calls + doubts
                 ),
-                timed_out=found.timed_out or woken == "timeout",
+                timed_out=found.timed_out or (woken == "timeout" and found.wake_signal is not None),
                 wake_at=found.wake_at if woken is None else None,
                 wake_boot=found.wake_boot if woken is None else None,
             )
@@ -173,6 +174,27 @@ class MemoryStore:
             under_way = [run for run in own if is_under_way(run, now)]
             queued = [run for run in own if run.record.status == "queued"]
             return [r.record for r in (*under_way, *queued) if ready(r.record, r.waking_signal())][:limit]
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule if nobody has changed it in the meantime."""
+        self._check_open()
+        with self._all.lock:
+            stored = self._all.schedules.get(schedule.name)
+            if (0 if stored is None else stored.version) != schedule.version - 1:
+                return False
+            self._all.schedules[schedule.name] = schedule
+            return True
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule."""
+        self._check_open()
+        with self._all.lock:
+            return self._all.schedules.pop(name, None) is not None
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
+        self._check_open()
+        return [self._all.schedules[name] for name in sorted(self._all.schedules)]
 
     async def get_run(self, run_id: str) -> RunRecord:
         """Return the run's own row."""

@@ -12,7 +12,17 @@ import attrs
 from loom_core.contracts.stores import AgentRecord, RunRecord, Settlement, SignalRecord, Store
 from loom_core.contracts.timers import BootTime, Moment
 from loom_core.testing.store_laws import StoreLaws
-from loom_core.testing.store_values import AGENT, LEASE_S, OWNER, RIVAL, admit, encode, failed_attempt, new_run
+from loom_core.testing.store_values import (
+    AGENT,
+    LEASE_S,
+    OWNER,
+    RIVAL,
+    admit,
+    encode,
+    failed_attempt,
+    new_run,
+    schedule_record,
+)
 
 BOOT = BootTime(boot_id="boot", at_s=1_100.0)
 ALL = ("counter", "other")
@@ -188,3 +198,38 @@ class ClaimableLaws(TimerLaws):
         outcome = "complete" if status == "completed" else None
         result = "1" if outcome else None
         await writer.settle(Settlement(step_index=0, status=status, outcome=outcome, result=result))  # type: ignore[arg-type]
+
+
+class ScheduleLaws(ClaimableLaws):
+    """A schedule is replaced only by who has seen its newest version, so that two workers decide it once."""
+
+    def test_a_schedule_comes_back_whole_and_sorted_by_name(self, tmp_path: Path) -> None:
+        async def law(store: Store) -> None:
+            assert list(await store.list_schedules()) == []
+            later, first = schedule_record("z", backlog=(1.5, 2.25)), schedule_record("a", last_run_id="a@1")
+            assert [await store.save_schedule(each) for each in (later, first)] == [True, True]
+            assert list(await store.list_schedules()) == [first, later]
+
+        self.try_law(tmp_path, law)
+
+    def test_of_two_who_have_read_the_same_version_one_saves(self, tmp_path: Path) -> None:
+        async def law(store: Store) -> None:
+            await store.save_schedule(schedule_record())
+            mine = schedule_record(version=2, last_run_id="mine")
+            assert await store.save_schedule(mine)
+            assert not await store.save_schedule(schedule_record(version=2, last_run_id="theirs"))
+            assert not await store.save_schedule(schedule_record())
+            assert not await store.save_schedule(schedule_record(version=4))
+            assert list(await store.list_schedules()) == [mine]
+
+        self.try_law(tmp_path, law)
+
+    def test_a_schedule_that_was_removed_is_not_brought_back_by_who_was_deciding_it(self, tmp_path: Path) -> None:
+        async def law(store: Store) -> None:
+            await store.save_schedule(schedule_record())
+            assert await store.remove_schedule("daily")
+            assert not await store.remove_schedule("daily")
+            assert not await store.save_schedule(schedule_record(version=2))
+            assert list(await store.list_schedules()) == []
+
+        self.try_law(tmp_path, law)

@@ -22,7 +22,18 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.timers import BootTime, Moment, Woken
 from loom_core.errors import LoomError, RunBusy
 from loom_core.testing.clocks import FakeClocks
-from loom_core.testing.store_values import AGENT, LEASE_S, OWNER, RIVAL, digest, encode, failed_attempt, intent, new_run
+from loom_core.testing.store_values import (
+    AGENT,
+    LEASE_S,
+    OWNER,
+    RIVAL,
+    digest,
+    encode,
+    failed_attempt,
+    intent,
+    new_run,
+    schedule_record,
+)
 
 RUN_IDS = ("a", "b")
 
@@ -66,6 +77,7 @@ class _Machine:
             self._signal,
             self._late_result,
             self._pass_time,
+            self._schedule,
         ]
 
     async def do_something(self) -> None:
@@ -75,7 +87,8 @@ class _Machine:
         for run_id in RUN_IDS:
             for question in self._questions(run_id):
                 await self._both(question)
-        await self._both(lambda s: self._claimable(s))
+        await self._both(self._claimable)
+        await self._both(lambda s: s.list_schedules())
         for status in (None, "running", "waiting"):
             await self._both(lambda s, status=status: s.list_runs(status=status))  # type: ignore[misc]
 
@@ -184,6 +197,14 @@ class _Machine:
         made = [(c.step_index, c.key) for c in calls] + [(0, "never made")]
         step_index, key = self._random.choice(made)
         await self._both(lambda s: s.keep_late_result(run_id, step_index, key, 0, '"late"'))
+
+    async def _schedule(self) -> None:
+        name, version = self._random.choice(("daily", "hourly")), self._random.choice((1, 2, 3))
+        schedule = schedule_record(name, version=version, backlog=(self._clocks.wall_s,) * self._random.randrange(3))
+        if self._random.random() < 0.2:
+            await self._both(lambda s: s.remove_schedule(name))
+        else:
+            await self._both(lambda s: s.save_schedule(schedule))
 
     async def _pass_time(self) -> None:
         self._clocks.advance(self._random.choice((0.5, 20.0)))

@@ -106,7 +106,8 @@ def claim(
         (fence.epoch, lease.wall_s, lease.boot_s, now, doubts, run_no),
     )
     if woken is not None:
-        timers.run_out(connection, run_no, woken, timed_out=found.timed_out)
+        timed_out = found.timed_out or (woken == "timeout" and found.wake_signal is not None)
+        timers.run_out(connection, run_no, timed_out=timed_out)
     _record_claim(connection, fence, owner, now, found.step_index, found.status)
     return Claim(
         fence,

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -28,7 +29,7 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claimable, claims, inbox, journal, payloads
+from loom_store_sqlite import claimable, claims, inbox, journal, payloads, schedules
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -120,6 +121,18 @@ class SQLiteStore:
     ) -> Sequence[RunRecord]:
         """Return runs of these agents that ``ready`` says can be claimed."""
         return await self._ask(lambda c: claimable.find(c, self._reader(c), agents, now, ready, limit))
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule if nobody has changed it in the meantime."""
+        return await self._writing().write(lambda c: schedules.save(c, schedule))
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule."""
+        return await self._writing().write(lambda c: schedules.remove(c, name))
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
+        return await self._ask(schedules.listed)
 
     async def get_run(self, run_id: str) -> RunRecord:
         """Return the run's own row."""

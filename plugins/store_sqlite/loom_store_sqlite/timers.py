@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import apsw
 
 from loom_core.contracts.stores import Finding, RunRecord
-from loom_core.contracts.timers import BootTime, Woken
+from loom_core.contracts.timers import BootTime
 from loom_store_sqlite.queries import all_rows
 
 
@@ -34,10 +34,10 @@ def has_timed_out(connection: apsw.Connection, run_no: int) -> bool:
     return bool(all_rows(connection, "SELECT 1 FROM timers WHERE run_no = ? AND timed_out", (run_no,)))
 
 
-def run_out(connection: apsw.Connection, run_no: int, woken: Woken, *, timed_out: bool) -> None:
-    """Clear a timer that has woken its run. ``timed_out`` is what was known before; a ``timeout`` makes it true."""
+def run_out(connection: apsw.Connection, run_no: int, *, timed_out: bool) -> None:
+    """Clear a timer that has woken its run; ``timed_out`` if its step goes on without the signal it waited for."""
     connection.execute("UPDATE heads SET wake_at = NULL WHERE run_no = ?", (run_no,))
-    keep(connection, run_no, None, timed_out=timed_out or woken == "timeout")
+    keep(connection, run_no, None, timed_out=timed_out)
 
 
 def findings(record: RunRecord) -> Iterator[Finding]:
