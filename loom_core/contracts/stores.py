@@ -458,7 +458,8 @@ class Store(Protocol):
     async def save_schedule(self, schedule: ScheduleRecord) -> bool:
         """Store a schedule, on disk before it returns: a new one (version 1), or in the place of the version before.
 
-        False, and nothing changed, if the name is taken or somebody else has changed or removed it in the meantime.
+        False, and nothing changed, if the name is taken, or if somebody else has changed or removed it in the meantime
+        or made another one of its name (``created_at`` tells).
         """
         ...
 

@@ -29,15 +29,16 @@ class StopRequest:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
 
-    async def wait(self, seconds: float, sleep: Sleep = asyncio.sleep) -> None:
-        """Return after ``seconds``, or as soon as a stop is requested."""
+    async def wait(self, seconds: float, sleep: Sleep = asyncio.sleep, *, or_set: asyncio.Event | None = None) -> None:
+        """Return after ``seconds``, as soon as a stop is requested, or when the event is set."""
         waiting = (asyncio.get_running_loop(), asyncio.Event())
         self._waiting.add(waiting)
         try:
             # After it is known, so that a request that comes between the two is not missed.
             if self.requested or seconds <= 0:
                 return
-            await first_of(waiting[1].wait(), sleep(seconds))
+            others = () if or_set is None else (or_set.wait(),)
+            await first_of(waiting[1].wait(), sleep(seconds), *others)
         finally:
             self._waiting.discard(waiting)
 

@@ -25,7 +25,7 @@ from loom_core.runtime.owners import this_owner
 from loom_core.runtime.quarantine import MAX_DEATHS, deaths_without_progress, quarantine
 from loom_core.runtime.runner import LEASE_S, AgentRunner
 from loom_core.runtime.services import World
-from loom_core.runtime.stopping import StopRequest, first_of
+from loom_core.runtime.stopping import StopRequest
 
 POLL_S = 1.0
 CONCURRENCY = 8
@@ -110,7 +110,7 @@ class Worker:
                 await self._guarded(self._beside)
                 await self._guarded(self._look)
                 # Cleared only now: what changed while it looked is a reason to look again.
-                await self._stop.wait(self._pause_s(), self._until_change)
+                await self._stop.wait(self._pause_s(), self._world.sleep, or_set=self._changed)
                 self._changed.clear()
         finally:
             await self._drain()
@@ -155,9 +155,6 @@ class Worker:
         if not self._due_at or len(self._in_hand) >= self._concurrency:
             return pause_s
         return max(0.001, min(pause_s, min(self._due_at.values()) - self._steady_s()))
-
-    async def _until_change(self, seconds: float) -> None:
-        await first_of(self._world.sleep(seconds), self._changed.wait())
 
     async def _guarded(self, work: Beside) -> None:
         """Do ``work``; a locked or unreadable database now may be a good one in a moment, and a worker is for long."""

@@ -8,9 +8,10 @@ import itertools
 
 from loom_core.runtime.services import World
 
-_QUIET_TURNS = 10
+_QUIET_TURNS = 40
 """After so many turns of the event loop everything that could go on without time has gone on: a callback that another
-one made ready runs in the next turn, and no chain in the runtime is as long as this."""
+one made ready runs in the next turn, and no chain in the runtime is half as long as this. asyncio does not tell when it
+has nothing to do."""
 
 
 class FakeClocks:

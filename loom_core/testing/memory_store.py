@@ -182,6 +182,8 @@ class MemoryStore:
             stored = self._all.schedules.get(schedule.name)
             if (0 if stored is None else stored.version) != schedule.version - 1:
                 return False
+            if stored is not None and stored.created_at != schedule.created_at:
+                return False
             self._all.schedules[schedule.name] = schedule
             return True
 

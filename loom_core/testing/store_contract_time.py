@@ -231,5 +231,9 @@ class ScheduleLaws(ClaimableLaws):
             assert not await store.remove_schedule("daily")
             assert not await store.save_schedule(schedule_record(version=2))
             assert list(await store.list_schedules()) == []
+            another = attrs.evolve(schedule_record(), created_at=1_750_000_009.75)
+            assert await store.save_schedule(another)
+            assert not await store.save_schedule(schedule_record(version=2))
+            assert list(await store.list_schedules()) == [another]
 
         self.try_law(tmp_path, law)

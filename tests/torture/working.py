@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from loom_runner.scheduling.firing import Startable, Ticker
+
 from loom_core import (
     Agent,
     AgentRunner,
@@ -68,14 +70,14 @@ def submit(db: Path, place: Path, runs: list[str]) -> None:
 
 
 def work(db: Path, place: Path, runs: list[str]) -> list[str]:
-    """Work until every run is completed or in doubt; belongs into a child that may be killed at any instant."""
+    """Work until every run has ended or is in doubt; belongs into a child that may be killed at any instant."""
 
     async def main() -> list[str]:
         store = open_store(str(db), "write")
 
         async def stop_when_done() -> None:
             records = [await store.get_run(run_id) for run_id in runs]
-            over = [r.status == "completed" or (r.reason or "").startswith("doubt:") for r in records]
+            over = [r.status in ("completed", "failed") or (r.reason or "").startswith("doubt:") for r in records]
             if all(over):
                 worker.request_stop()
 
@@ -97,3 +99,16 @@ def lines(place: Path, name: str) -> list[list[Any]]:
 def effects(place: Path) -> collections.Counter[str]:
     """Return how often each run has paid."""
     return collections.Counter(run for run, _ in lines(place, "ledger"))
+
+
+def fire(db: Path, place: Path, now: float) -> None:
+    """Fire the schedules of the file at a moment, and drive what they started; belongs into a child."""
+
+    async def main() -> None:
+        store = open_store(str(db), "write")
+        async with AgentRunner(agent=make_agent(place), store=store) as runner:
+            ticker = Ticker(store, {"works": Startable(runner, lambda: LAST)}, wall=lambda: now)
+            await ticker.fire()
+        await store.aclose()
+
+    asyncio.run(main())

@@ -16,12 +16,13 @@ def save(connection: apsw.Connection, schedule: ScheduleRecord) -> bool:
     body = json.dumps(attrs.asdict(schedule), ensure_ascii=False)
     if schedule.version == 1:
         connection.execute(
-            "INSERT INTO schedules(name, version, body) VALUES(?, 1, ?) ON CONFLICT DO NOTHING", (schedule.name, body)
+            "INSERT INTO schedules(name, created_at, version, body) VALUES(?, ?, 1, ?) ON CONFLICT DO NOTHING",
+            (schedule.name, schedule.created_at, body),
         )
     else:
         connection.execute(
-            "UPDATE schedules SET version = ?, body = ? WHERE name = ? AND version = ?",
-            (schedule.version, body, schedule.name, schedule.version - 1),
+            "UPDATE schedules SET version = ?, body = ? WHERE name = ? AND created_at = ? AND version = ?",
+            (schedule.version, body, schedule.name, schedule.created_at, schedule.version - 1),
         )
     return connection.changes() == 1
 

@@ -156,9 +156,10 @@ CREATE INDEX heads_to_do ON heads(status, wake_at)
  WHERE status = 'queued' OR status = 'running' OR status = 'waiting';
 
 CREATE TABLE schedules(
-    name    TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,          -- rises with every change: whoever read an older one changes nothing
-    body    TEXT NOT NULL              -- a JSON object
+    name       TEXT PRIMARY KEY,
+    created_at REAL NOT NULL,          -- tells it from one that had the name before
+    version    INTEGER NOT NULL,       -- rises with every change: whoever read an older one changes nothing
+    body       TEXT NOT NULL           -- a JSON object
 ) STRICT;
 """
 # heads_to_do: OR and not IN, of which SQLite does not see that one status implies it. The update of a commit sets none

@@ -85,7 +85,7 @@ def test_queued_due_and_orphaned_runs_are_gone_on_with_and_others_are_left_alone
         await shop.runner(step, "other").submit(run_id="another agent's", initial_state="end")
 
         began = shop.clock.wall()
-        await shop.worker(r, until=lambda: len(shop.left()) == 4).run()
+        await shop.worker(r, until=lambda: len(shop.left()) == 4, poll_s=4.0).run()
         assert set(shop.left()[:3]) == {"queued", "signalled", "orphaned"}
         assert shop.left()[3] == "sleeping"
         assert HOUR <= shop.clock.wall() - began < HOUR + 5
@@ -148,8 +148,11 @@ def test_no_more_runs_are_under_way_than_it_has_places() -> None:
 def test_a_stop_leaves_runs_queued_after_the_step_under_way_for_the_next_worker() -> None:
     async def main() -> None:
         shop = Shop()
+        reached = asyncio.Event()
 
         async def step(state: int, ctx: Any) -> Any:
+            if state == 1:
+                reached.set()
             await shop.clock.sleep(10)
             return Complete(state) if state == 3 else Continue(state + 1)
 
@@ -157,8 +160,7 @@ def test_a_stop_leaves_runs_queued_after_the_step_under_way_for_the_next_worker(
         await r.submit(run_id="a", initial_state=0)
         worker = shop.worker(r, until=lambda: False)
         going = asyncio.ensure_future(worker.run())
-        while (await shop.store.get_run("a")).step_index < 1:
-            await asyncio.sleep(0)
+        await reached.wait()
         worker.request_stop()
         await going
         record = await shop.store.get_run("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 
 import click
 from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
@@ -16,6 +17,7 @@ from loom_core.runtime.worker import CONCURRENCY, POLL_S, Worker, WorkEvent
 from loom_runner.documents import standing
 from loom_runner.outcome import explain_command
 from loom_runner.reading import database
+from loom_runner.scheduling.firing import Startable, Ticker
 
 SCHEMA = "loom.runner.worker/1"
 
@@ -73,8 +75,19 @@ def worker(
             async with contextlib.AsyncExitStack() as stack:
                 for runner in runners:
                     await stack.enter_async_context(runner)
+                ticker = Ticker(
+                    store,
+                    {r.agent.name: Startable(r, a.first_state) for r, a in zip(runners, loaded, strict=True)},
+                    wall=time.time,
+                    started=lambda run_id: invocation.output.detail(f"run `{run_id}` was started by its schedule"),
+                )
                 made = Worker(
-                    runners, store, concurrency=concurrency, poll_s=poll_s, report=lambda e: _say(invocation, e)
+                    runners,
+                    store,
+                    concurrency=concurrency,
+                    poll_s=poll_s,
+                    report=lambda event: _say(invocation, event),
+                    beside=ticker.fire,
                 )
                 invocation.output.note(f"working on {', '.join(made.agents)} in {store.location}; Ctrl-C stops")
                 stopper.on_stop(made.request_stop)
