@@ -51,7 +51,8 @@ class Admission:
         now = self.now()
         self._check(record, signal, now)
         self.admitted = record
-        if record.status != "waiting" or not is_due(record, signal, now):
+        if self.decide or record.status != "waiting" or not is_due(record, signal, now):
+            # Who claims it to decide a call executes no step, and so wakes nothing.
             return None
         return woken_by(record, signal, now)
 

@@ -29,7 +29,7 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.tools import Tool
 from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
 from loom_core.runtime.active import ActiveRun, Left, Slice
-from loom_core.runtime.admission import Admission
+from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.agent import Agent, Step, state_type_of
 from loom_core.runtime.attempts import attempts_spent
 from loom_core.runtime.driver import driver
@@ -41,7 +41,7 @@ from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerificat
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
-from loom_core.runtime.waking import WAIT_S, claim_when_due
+from loom_core.runtime.waking import WAIT_S, claim_when_due, give_back_if_asleep
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -297,12 +297,15 @@ class AgentRunner:
         admission = Admission(
             retry_failed=retry_failed, unasked=unasked, wall=world.wall, boot=world.boot, boot_id=world.boot_id
         )
-        return await claim_when_due(
-            lambda: store.claim(run_id, self._owner, self._lease_s, admission),
-            wait_s=wait_s,
-            stop=self._stop,
-            world=world,
-        )
+
+        async def claim() -> ClaimedRun:
+            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
+            asleep = await give_back_if_asleep(claimed, admission.admitted_status)
+            if asleep is not None:
+                raise NothingToDo(asleep)
+            return claimed
+
+        return await claim_when_due(claim, wait_s=wait_s, stop=self._stop, world=world)
 
     async def _drive_on(
         self,

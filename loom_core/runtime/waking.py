@@ -75,6 +75,29 @@ def retry_settlement(attempt: AttemptRecord, delay_s: float, now: Moment) -> tup
     return waiting, waiting.settlement(step_index=attempt.step_index, attempt=attempt)
 
 
+async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None) -> RunRecord | None:
+    """Park a run again that an owner left ``running`` before it was due; return its row then, None if it is awake.
+
+    Somebody who claims a run for something else than its next step, to decide a call for example, may die before it is
+    given back. What it waited for is still in its row: a wait that has ended is cleared by the claim that ended it.
+    """
+    record = claimed.record
+    waits_in_vain = record.wake_signal is not None and not record.timed_out
+    if found_status != "running" or claimed.signal is not None or not (waits_in_vain or record.wake_at is not None):
+        return None
+    reason = f"signal:{record.wake_signal}" if waits_in_vain else TIMER
+    await claimed.writer.settle(
+        Settlement(
+            step_index=record.step_index,
+            status="waiting",
+            reason=reason,
+            wake_at=record.wake_at,
+            wake_boot=record.wake_boot,
+        )
+    )
+    return attrs.evolve(record, status="waiting", reason=reason, owner=None, lease=None)
+
+
 async def claim_when_due(
     claim: Callable[[], Awaitable[ClaimedRun]], *, wait_s: float, stop: StopRequest, world: World
 ) -> ClaimedRun | RunRecord:

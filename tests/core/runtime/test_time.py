@@ -12,9 +12,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from loom_core import AgentRunner, Complete, Continue, ErrorCategory, RetryPolicy, Sleep, StepExecutionError, Wait, tool
+from loom_core.runtime.admission import Admission
+from loom_core.runtime.owners import this_owner
 from loom_core.runtime.waking import DURABLE_BACKOFF_S
 from loom_core.testing import MemoryStore, VirtualClock
 from tests.core.runtime.support import play
@@ -432,6 +435,27 @@ def test_who_waits_in_process_does_not_hold_the_run_and_the_first_one_there_goes
         assert sum(getattr(r, "status", None) == "completed" for r in results) >= 1
         assert len(await place.store.get_claims("a")) == 2
         assert [s.outcome for s in await place.store.get_steps("a")] == ["initial", "sleep", "complete"]
+
+    play(main)
+
+
+@pytest.mark.parametrize("sleeps", [True, False])
+def test_a_run_whose_owner_died_before_it_was_due_is_not_woken_by_that(sleeps: bool) -> None:
+    """Somebody claims a waiting run to decide a call of it, and is killed before it is given back."""
+
+    async def main() -> None:
+        place = Place()
+        step, first = (nap, 2) if sleeps else (ask, "begin")
+        await place.runner(step).start(run_id="a", initial_state=first)
+        before = await place.store.get_run("a")
+        dead = attrs.evolve(this_owner(), pid=2**22 + 1, started="1")
+        await place.store.claim("a", dead, 30, Admission(decide=True))
+        assert (await place.runner(step).resume(run_id="a")).status == "waiting"
+        after = await place.store.get_run("a")
+        for field in ("status", "reason", "step_index", "wake_at", "wake_boot", "wake_signal", "timed_out"):
+            assert getattr(after, field) == getattr(before, field)
+        place.clock.advance(HOUR)
+        assert (await place.runner(step).resume(run_id="a")).status == "completed"
 
     play(main)
 

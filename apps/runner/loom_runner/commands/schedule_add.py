@@ -29,7 +29,7 @@ from loom_runner.texts import json_text
     help="Start a run of AGENT at every planned time. A worker that is given the agent does so; "
     "each run is named NAME@TIME and started once, however many workers there are.",
     epilog=examples(
-        "loom-runner schedule add report.py --name nightly --cron '0 3 * * 1-5' --timezone Europe/Berlin",
+        "loom-runner schedule add report.py --name nightly --cron '0 3 * * 1-5'",
         "loom-runner schedule add poll.py --name poll --every 15m --overlap skip",
     ),
 )
