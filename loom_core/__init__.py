@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime, open_store
     from loom_core.runtime.context import RunContext
     from loom_core.runtime.explain import RunExplanation
-    from loom_core.runtime.outcomes import Complete, Continue, Wait
+    from loom_core.runtime.outcomes import Complete, Continue, Sleep, Wait
     from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
     from loom_core.runtime.runner import AgentRunner
     from loom_core.tailcalls import (
@@ -64,7 +64,7 @@ _HOMES = {
     "loom_core.runtime.assembly": ("Runtime", "open_store"),
     "loom_core.runtime.context": ("RunContext",),
     "loom_core.runtime.explain": ("RunExplanation",),
-    "loom_core.runtime.outcomes": ("Complete", "Continue", "Wait"),
+    "loom_core.runtime.outcomes": ("Complete", "Continue", "Sleep", "Wait"),
     "loom_core.runtime.results": ("RunResult", "RunStats", "RunStep", "RunVerification"),
     "loom_core.runtime.runner": ("AgentRunner",),
     "loom_core.tailcalls": (
@@ -106,6 +106,7 @@ __all__ = [
     "RunStep",
     "RunVerification",
     "Runtime",
+    "Sleep",
     "StepExecutionError",
     "TailCallError",
     "TailCallReport",

@@ -15,6 +15,9 @@ from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
+from loom_core.contracts.timers import BootTime, Moment, Woken
+
 RunStatus = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
 CallStatus = Literal["started", "done", "failed", "unknown"]
 CallKind = Literal["tool", "model"]
@@ -109,8 +112,12 @@ class RunRecord:
 
     ``step_index`` is the number of committed steps and so the step that comes next; ``attempt_index`` the attempt that
     comes next of it. ``reason`` says why a run is paused, waiting or queued, as a code: ``slice:steps``,
-    ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``, ``resolved``.
+    ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``timer``, ``retry``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``,
+    ``resolved``, ``submitted``, ``drained``.
     ``wake_signal`` and ``wake_at`` are what the step that comes next is woken by; the commit of that step clears them.
+    ``wake_boot`` is the same moment as ``wake_at`` on the clock that counts on its boot, None for a time of the
+    calendar. ``timed_out`` says that the step that comes next goes on without its signal: once it has begun so, a
+    signal that comes late does not change it.
     """
 
     run_id: str
@@ -131,6 +138,8 @@ class RunRecord:
     result: str | None
     error: ErrorRecord | None
     counters: RunCounters
+    wake_boot: BootTime | None = None
+    timed_out: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +147,8 @@ class StepRecord:
     """One committed step, or the initial state (``step_index`` -1, ``outcome`` ``initial``).
 
     ``state`` is what the next step starts with; None when the reader did not ask for it or the step completed the run.
-    ``notes`` is a JSON object or None: ``facts`` (values of ``now``, ``random``, ``uuid4``), ``events`` (``emit``).
+    ``notes`` is a JSON object or None: ``facts`` (values of ``now``, ``random``, ``uuid4``), ``events`` (``emit``),
+    ``timed_out`` (the signal that the step waited for in vain).
     """
 
     step_index: int
@@ -277,7 +287,8 @@ class Settlement:
 
     With ``outcome`` set it is also the commit of step ``step_index`` (``state`` is then what the next step starts
     with, None for ``complete``); without it the run is left before the step ``step_index`` finished.
-    ``attempt`` is the failed attempt that ended the run, recorded in the same transaction.
+    ``attempt`` is a failed attempt, recorded in the same transaction: the one that ended the run, or one that is
+    followed by another when the run's timer is due. ``wake_boot`` belongs to ``wake_at``, see ``RunRecord``.
     """
 
     step_index: int
@@ -292,6 +303,7 @@ class Settlement:
     error: ErrorRecord | None = None
     attempt: AttemptRecord | None = None
     notes: str | None = None
+    wake_boot: BootTime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -306,8 +318,8 @@ class NewRun:
 @attrs.frozen(kw_only=True)
 class ClaimedRun:
     """What an owner needs to go on: the row after the claim, the state of the step that comes next, that step's calls
-    in the order of their intents, the pending signal it is woken by (None if there is none), and the owner's own
-    writer.
+    in the order of their intents, the pending signal it is woken by (None if there is none, or if the step goes on
+    without it), and the owner's own writer.
     """
 
     record: RunRecord
@@ -327,8 +339,15 @@ class Finding:
     meaning: str
 
 
-Admit = Callable[["RunRecord", "SignalRecord | None"], None]
-"""Decides inside the claim's transaction whether the run may be claimed; raises when not. May be called again."""
+Admit = Callable[["RunRecord", "SignalRecord | None"], "Woken | None"]
+"""Decides inside the claim's transaction whether the run may be claimed; raises when not. May be called again.
+
+Returns what woke the run if that was no signal: its timer is then cleared by the claim, and ``timeout`` sets
+``timed_out`` of a run that waits for a signal. The signal that it is given is the one the step would be woken by.
+"""
+
+Ready = Callable[["RunRecord", "SignalRecord | None"], bool]
+"""Says whether a run may be claimed now; the rule of ``Admit`` as a question."""
 
 
 class RunWriter(Protocol):
@@ -415,7 +434,8 @@ class Store(Protocol):
         """Claim a run atomically: ``admit`` decides, the epoch rises by one, the status becomes ``running``.
 
         Calls of the step that comes next which are still ``started`` become ``unknown`` in the same transaction:
-        whoever started them is gone. Raises what ``admit`` raises, ``RunNotFound``, ``StoreBusy``.
+        whoever started them is gone. A timer that ``admit`` says has woken the run is cleared. Raises what ``admit``
+        raises, ``RunNotFound``, ``StoreBusy``.
         """
         ...
 
@@ -425,6 +445,33 @@ class Store(Protocol):
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
         """Keep what a call returned after its end was recorded, as evidence; it is never applied. Needs no fence."""
+        ...
+
+    async def find_claimable(
+        self, agents: Sequence[str], now: Moment, ready: Ready, *, limit: int = 16
+    ) -> Sequence[RunRecord]:
+        """Return runs of these agents for which ``ready`` is true, ``limit`` at most, those created first first.
+
+        ``ready`` is asked of runs that are queued or running, and of waiting ones whose timer is due at ``now`` or
+        that a signal has come for; what it says is not remembered, and only a claim decides. The cost does not depend
+        on how many runs have ended, are paused, or wait for what has not come.
+        """
+        ...
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule, on disk before it returns: a new one (version 1), or in the place of the version before.
+
+        False, and nothing changed, if the name is taken, or if somebody else has changed or removed it in the meantime
+        or made another one of its name (``created_at`` tells).
+        """
+        ...
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule, on disk before it returns; False if there is none. Runs that it started stay."""
+        ...
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
         ...
 
     async def get_run(self, run_id: str) -> RunRecord:

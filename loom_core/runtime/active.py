@@ -41,9 +41,10 @@ from loom_core.errors import (
 from loom_core.runtime.context import RunContext
 from loom_core.runtime.failures import to_record
 from loom_core.runtime.journal import StepJournal
-from loom_core.runtime.outcomes import Complete, Continue, Parked, Wait
+from loom_core.runtime.outcomes import Complete, Continue, Parked, Sleep, Wait
 from loom_core.runtime.shielding import is_requested, to_its_end
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.waking import DURABLE_BACKOFF_S, Waiting, outcome_settlement, retry_settlement
 
 if TYPE_CHECKING:
     from loom_core.runtime.agent import Step
@@ -66,6 +67,7 @@ class Left:
     result: Any = None
     reason: str | None = None
     error: ErrorRecord | None = None
+    wake_at: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +76,14 @@ class Slice:
 
     last_step: int | None = None
     until_s: float | None = None
+
+    def allows(self, step_index: int) -> bool:
+        """Return True if the step may still be executed."""
+        return self.last_step is None or step_index <= self.last_step
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the time is over, infinite without a limit."""
+        return math.inf if self.until_s is None else max(0.0, self.until_s - time.monotonic())
 
 
 class ActiveRun:
@@ -104,6 +114,7 @@ class ActiveRun:
         self.store = store
         self.services = services
         self.signal: SignalRecord | None = claimed.signal
+        self.timed_out = claimed.record.wake_signal if claimed.record.timed_out else None
         self.task = asyncio.current_task()
         self.broken: Exception | None = None
         self.input_text = claimed.state
@@ -159,7 +170,7 @@ class ActiveRun:
         cancellation is delivered when that is written.
         """
         if not self._left:
-            settlement = Settlement(step_index=self._step_index, status="paused", reason="interrupt")
+            settlement = Settlement(step_index=self._step_index, status=self._stop.leaves, reason=self._stop.reason)
             await to_its_end(self._leave(settlement), last_word=True)
 
     # -- for the context and the journal --------------------------------------------------------------------------
@@ -213,7 +224,7 @@ class ActiveRun:
         self.input_text = encoded.text
         self._step_index = context.step_index + 1
         self._attempt_index = self._attempts_spent = 0
-        self._journal = self.signal = None
+        self._journal = self.signal = self.timed_out = None
         return outcome
 
     async def _settle_calls(self, context: RunContext) -> None:
@@ -247,25 +258,21 @@ class ActiveRun:
                 state=self._decode(self.input_text),
                 result=self._result_codec.decode(result.text),
             )
-        if isinstance(outcome, Wait):
-            reason = f"signal:{outcome.signal}"
-            await self._leave(
-                Settlement(
-                    step_index=step_index,
-                    status="waiting",
-                    reason=reason,
-                    outcome="wait",
-                    attempt_index=context.attempt_index,
-                    state=self._encode(outcome.state),
-                    wake_signal=outcome.signal,
-                    notes=context.notes(),
-                )
+        if isinstance(outcome, (Sleep, Wait)):
+            waiting, settlement = outcome_settlement(
+                outcome,
+                self._encode(outcome.state),
+                self.services.world.now(),
+                step_index=step_index,
+                attempt_index=context.attempt_index,
+                notes=context.notes(),
             )
-            return Left(status="waiting", step_index=step_index + 1, state=outcome.state, reason=reason)
+            await self._leave(settlement)
+            return _left_waiting(waiting, step_index + 1, outcome.state)
         raise StepExecutionError(
             f"step {step_index} returned {type(outcome).__name__}, which is no outcome",
             error_category=ErrorCategory.VALIDATION,
-            hint="return Continue(state), Complete(result) or Wait(state, signal=…)",
+            hint="return Continue(state), Complete(result), Sleep(state, seconds=…) or Wait(state, signal=…)",
         )
 
     # -- further attempts -----------------------------------------------------------------------------------------
@@ -301,7 +308,9 @@ class ActiveRun:
         delay_s = await self._record_failure(error, context)
         if delay_s is None:
             raise error
-        await self._stop.wait(min(delay_s, self._until_s - self._monotonic()))
+        if isinstance(delay_s, Left):
+            return delay_s
+        await self._stop.wait(min(delay_s, self._until_s - self._monotonic()), self.services.world.sleep)
         reason = self._reason_to_pause(context.step_index - 1)
         if reason is not None:
             return await self._pause(context.step_index, self._decode(self.input_text), reason)
@@ -317,14 +326,18 @@ class ActiveRun:
         state = self._decode(self.input_text)
         return Left(status=parked.status, step_index=step_index, state=state, reason=parked.reason)
 
-    async def _record_failure(self, error: Exception, context: RunContext) -> float | None:
-        """Record a failed attempt; return the seconds until the next one, None if the run has failed with it."""
+    async def _record_failure(self, error: Exception, context: RunContext) -> Left | float | None:
+        """Record a failed attempt; return the seconds until the next one, None if the run has failed with it.
+
+        If the next one is further away than a process should wait, the run is left until then.
+        """
         failure = self.services.classify(error)
         if isinstance(error, ValueNotEncodable):
             failure = Classification(category=ErrorCategory.VALIDATION, is_retryable=False)
         attempts = self._attempt_index - self._attempts_spent
         delay_s = self._policy.delay_s(attempts, failure, self.services.random())
-        now = self.services.wall()
+        moment = self.services.world.now()
+        now = moment.wall_s
         record = to_record(error, failure.category)
         attempt = AttemptRecord(
             step_index=context.step_index,
@@ -345,6 +358,10 @@ class ActiveRun:
                     attempt=attempt,
                 )
             )
+        elif delay_s > DURABLE_BACKOFF_S:
+            waiting, settlement = retry_settlement(attempt, delay_s, moment)
+            await self._leave(settlement)
+            return _left_waiting(waiting, context.step_index, self._decode(self.input_text))
         else:
             await self.writer.fail_attempt(attempt)
             self._attempt_index += 1
@@ -361,18 +378,24 @@ class ActiveRun:
 
     def _reason_to_pause(self, last_step: int) -> str | None:
         if self._stop.requested:
-            return "interrupt"
+            return self._stop.reason
         if last_step >= self._last_step:
             return "slice:steps"
         return "slice:seconds" if self._monotonic() >= self._until_s else None
 
     async def _pause(self, step_index: int, state: Any, reason: str) -> Left:
-        await self._leave(Settlement(step_index=step_index, status="paused", reason=reason))
-        return Left(status="paused", step_index=step_index, state=state, reason=reason)
+        status: RunStatus = self._stop.leaves if reason == self._stop.reason else "paused"
+        await self._leave(Settlement(step_index=step_index, status=status, reason=reason))
+        return Left(status=status, step_index=step_index, state=state, reason=reason)
 
     async def _leave(self, settlement: Settlement) -> None:
         await self.writer.settle(settlement)
         self._left = True
+
+
+def _left_waiting(waiting: Waiting, step_index: int, state: Any) -> Left:
+    wake_at = None if waiting.wake is None else waiting.wake.wall_s
+    return Left(status="waiting", step_index=step_index, state=state, reason=waiting.reason, wake_at=wake_at)
 
 
 def _as_failure(raised: BaseException) -> Exception:

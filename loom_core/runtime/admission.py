@@ -9,8 +9,10 @@ from shlex import quote
 import attrs
 
 from loom_core.contracts.stores import ENDED, Owner, RunRecord, SignalRecord
+from loom_core.contracts.timers import Moment, Woken
 from loom_core.errors import LoomError, RunBusy
-from loom_core.runtime.owners import boot_clock, lease_expired, provably_dead
+from loom_core.runtime.due import is_due, woken_by
+from loom_core.runtime.owners import boot_clock, boot_id, lease_expired, moment, provably_dead
 
 
 class NothingToDo(LoomError):
@@ -27,13 +29,16 @@ class NothingToDo(LoomError):
 class Admission:
     """Decides on a claim. ``retry_failed`` admits a failed run, ``decide`` one that waits for a person's decision.
 
-    ``admitted`` is afterwards the run as it was found.
+    ``unasked`` is for whoever takes runs by itself: it leaves alone what a person, or a slice that a person gave, has
+    paused. ``admitted`` is afterwards the run as it was found.
     """
 
     retry_failed: bool = False
     decide: bool = False
+    unasked: bool = False
     wall: Callable[[], float] = time.time
     boot: Callable[[], float | None] = boot_clock
+    boot_id: str | None = attrs.field(factory=boot_id)
     admitted: RunRecord | None = attrs.field(default=None, init=False)
 
     @property
@@ -41,19 +46,31 @@ class Admission:
         """In which status the run was found."""
         return None if self.admitted is None else self.admitted.status
 
-    def __call__(self, record: RunRecord, signal: SignalRecord | None) -> None:
-        """Return if the run may be claimed; raise ``RunBusy`` or ``NothingToDo`` if not."""
-        self._check(record, signal)
+    def __call__(self, record: RunRecord, signal: SignalRecord | None) -> Woken | None:
+        """Return what woke the run if it may be claimed; raise ``RunBusy`` or ``NothingToDo`` if not."""
+        now = self.now()
+        self._check(record, signal, now)
         self.admitted = record
+        if self.decide or record.status != "waiting" or not is_due(record, signal, now):
+            # Who claims it to decide a call executes no step, and so wakes nothing.
+            return None
+        return woken_by(record, signal, now)
 
-    def _check(self, record: RunRecord, signal: SignalRecord | None) -> None:
+    def now(self) -> Moment:
+        """Return this moment on the clocks that the rule goes by."""
+        return moment(self.wall(), self.boot(), self.boot_id)
+
+    def _check(self, record: RunRecord, signal: SignalRecord | None, now: Moment) -> None:
         if record.status in ENDED:
             if record.status == "failed" and (self.retry_failed or self.decide):
                 return
             raise NothingToDo(record)
         if record.status == "running":
             self._owner_is_gone(record)
-        elif record.status == "waiting" and not self.decide and not is_due(record, signal):
+        elif record.status == "paused":
+            if self.unasked:
+                raise NothingToDo(record)
+        elif record.status == "waiting" and not self.decide and not is_due(record, signal, now):
             raise NothingToDo(record)
 
     def _owner_is_gone(self, record: RunRecord) -> None:
@@ -64,13 +81,6 @@ class Admission:
             str(record.owner),
             hint=f"wait for it or stop that process; what it does: loom-runner explain --run-id {quote(record.run_id)}",
         )
-
-
-def is_due(record: RunRecord, signal: SignalRecord | None) -> bool:
-    """Return True if what a waiting run waits for has come. A doubt is never due by itself."""
-    if record.reason is not None and record.reason.startswith("doubt:"):
-        return False
-    return signal is not None
 
 
 def is_orphaned(record: RunRecord, *, wall_s: float, boot_s: float | None) -> bool:

@@ -25,10 +25,11 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Signal:
-    """The signal that woke the step. ``payload`` is JSON data."""
+    """The signal that woke the step. ``payload`` is JSON data; None if it ``timed_out`` and so has not come."""
 
     name: str
     payload: Any
+    timed_out: bool = False
 
 
 class RunContext:
@@ -100,7 +101,12 @@ class RunContext:
 
     @property
     def signal(self) -> Signal | None:
-        """The signal that this step was woken by, None if it was not woken by one."""
+        """The signal that this step was woken by, or waited for in vain; None if it did not wait for one.
+
+        The same whenever the step is executed again, whatever has come in the meantime.
+        """
+        if self._run.timed_out is not None:
+            return Signal(name=self._run.timed_out, payload=None, timed_out=True)
         record = self._run.signal
         return None if record is None else Signal(name=record.name, payload=json.loads(record.payload))
 
@@ -172,10 +178,11 @@ class RunContext:
     # -- for the runtime ------------------------------------------------------------------------------------------
 
     def notes(self) -> str | None:
-        """Return what is written with the checkpoint: facts that no intent has carried yet, and events."""
-        if self._events is None and not self._unwritten:
+        """Return what is written with the checkpoint: facts that no intent has carried yet, events, a time-out."""
+        timed_out = self._run.timed_out
+        if self._events is None and not self._unwritten and timed_out is None:
             return None
-        found = {"facts": self._unwritten, "events": self._events}
+        found = {"facts": self._unwritten, "events": self._events, "timed_out": timed_out}
         return json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
 
     def unwritten_facts(self) -> dict[str, Any]:

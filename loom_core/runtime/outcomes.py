@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+import datetime as dt
+from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
@@ -10,7 +11,28 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
+MAX_SPAN_S = 100 * 366 * 86_400.0
+"""A hundred years: what is longer is a unit mistaken for another, and no calendar can show it."""
+
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+
+
+def _check_span(_outcome: object, field: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{field.name} is a number of seconds, not {value!r}")
+    if not 0 <= value <= MAX_SPAN_S:
+        raise ValueError(f"{field.name} is {value!r}; it has to be between 0 and a hundred years")
+
+
+def _check_moment(_outcome: object, _field: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, dt.datetime):
+        raise TypeError(f"until is a datetime, not {value!r}")
+    if value.utcoffset() is None:
+        raise ValueError("until has no time zone, so that nobody can say when it is: datetime.now(UTC) has one")
+
+
+_SPAN = attrs.validators.optional(_check_span)
+_MOMENT = attrs.validators.optional(_check_moment)
 
 
 class Continue(Generic[S]):
@@ -39,11 +61,34 @@ class Complete(Generic[R]):
 
 
 @attrs.frozen
+class Sleep(Generic[S]):
+    """Commit ``state`` and go on later; the process need not live until then.
+
+    ``seconds`` is a span of time: it is as long as it says whatever is done to the wall clock, also while the machine
+    is suspended. ``until`` is a time of the calendar, a ``datetime`` with a time zone: it comes when the wall clock
+    says so. Give one of them; a time that has passed is due at once.
+    """
+
+    state: S
+    seconds: float | None = attrs.field(default=None, kw_only=True, validator=_SPAN)
+    until: dt.datetime | None = attrs.field(default=None, kw_only=True, validator=_MOMENT)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.seconds is None) == (self.until is None):
+            raise ValueError("Sleep takes either seconds= or until=")
+
+
+@attrs.frozen
 class Wait(Generic[S]):
-    """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``."""
+    """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``.
+
+    After ``timeout`` seconds the next step is executed without it, and ``ctx.signal.timed_out`` is true; a signal that
+    comes later stays in the inbox.
+    """
 
     state: S
     signal: str = attrs.field(kw_only=True, validator=_NAME)
+    timeout: float | None = attrs.field(default=None, kw_only=True, validator=_SPAN)
 
 
 class Parked(BaseException):

@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 from loom_core.contracts.stores import Lease, Owner
+from loom_core.contracts.timers import BootTime, Moment
 
 _PROC = Path("/proc")
 
@@ -61,6 +62,12 @@ def boot_clock() -> float | None:
     """Return the seconds since boot, sleep included; None where the system has no such clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return None if clock is None else time.clock_gettime(clock)
+
+
+def moment(wall_s: float, boot_s: float | None, of_boot: str | None) -> Moment:
+    """Return a moment; on the wall clock only where the system does not tell which boot this is."""
+    boot = None if boot_s is None or of_boot is None else BootTime(boot_id=of_boot, at_s=boot_s)
+    return Moment(wall_s=wall_s, boot=boot)
 
 
 def boot_id(*, proc: Path = _PROC) -> str | None:

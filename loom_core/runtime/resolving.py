@@ -64,6 +64,7 @@ async def resolve_call(
                 status=status,
                 reason=reason,
                 wake_at=found.wake_at,
+                wake_boot=found.wake_boot,
                 error=found.error if status == "failed" else None,
             )
         )

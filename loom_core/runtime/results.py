@@ -16,7 +16,8 @@ class RunResult:
 
     ``state`` is the last committed state, decoded; ``result`` is set when ``status`` is ``completed``. ``reason`` is
     the code of
-    ``RunRecord.reason`` (why it is paused or waiting), ``error`` the failure of a failed run.
+    ``RunRecord.reason`` (why it is paused or waiting), ``error`` the failure of a failed run. ``wake_at`` is when a
+    waiting run is due (Unix time), None if only a signal or a person can wake it.
     """
 
     run_id: str
@@ -26,6 +27,7 @@ class RunResult:
     result: Any = None
     reason: str | None = None
     error: ErrorRecord | None = None
+    wake_at: float | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
@@ -17,6 +18,7 @@ from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
     ClaimedRun,
+    EncodedState,
     NewRun,
     RunRecord,
     RunStatus,
@@ -29,6 +31,7 @@ from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
 from loom_core.runtime.active import ActiveRun, Durability, Left, Slice
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.agent import Agent, Step, state_type_of
+from loom_core.runtime.attempts import attempts_spent
 from loom_core.runtime.driver import driver
 from loom_core.runtime.failures import classify
 from loom_core.runtime.keeper import LeaseKeeper
@@ -38,6 +41,7 @@ from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerificat
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.waking import WAIT_S, claim_when_due, give_back_if_asleep
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -110,10 +114,12 @@ class AgentRunner:
         initial_state: Any = OWN_STATE,
         max_steps: int | None = None,
         max_seconds: float | None = None,
+        wait_s: float = WAIT_S,
     ) -> RunResult:
         """Create a run and drive it until it ends, waits, or the slice is used up.
 
-        ``initial_state`` defaults to the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
+        A timer that is due within ``wait_s`` seconds is waited for, without holding the run. ``initial_state`` defaults
+        to the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
         before anything is stored; a step's own exception after its failure is recorded.
         """
         check_run_id(run_id)
@@ -122,16 +128,16 @@ class AgentRunner:
         encoded = self._state_codec.encode(state)
         bound = self._bind()
         store = self._store("create")
-        new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=encoded)
-        try:
-            claimed = await store.create_run(new, self._owner, self._lease_s)
-        except RunExists as error:
-            error.hint = error.hint or (
-                f"go on with it: loom-runner resume --run-id {quote(run_id)}; "
-                f"look: loom-runner explain --run-id {quote(run_id)}"
-            )
-            raise
-        return await self._drive(store, claimed, bound, (max_steps, max_seconds))
+        claimed = await self._create(store, run_id, encoded)
+        return await self._drive_on(store, claimed, bound, _slice(0, max_steps, max_seconds), wait_s)
+
+    async def submit(self, *, run_id: str, initial_state: Any = OWN_STATE) -> None:
+        """Create a run and leave it ``queued``, for a worker (or ``resume``) to begin. Raises like ``start``."""
+        check_run_id(run_id)
+        state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
+        claimed = await self._create(self._store("create"), run_id, self._state_codec.encode(state))
+        # Killed before this, the run is left to be taken over from a dead owner, which comes to the same.
+        await claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted"))
 
     async def resume(
         self,
@@ -140,28 +146,31 @@ class AgentRunner:
         max_steps: int | None = None,
         max_seconds: float | None = None,
         retry_failed: bool = False,
+        wait_s: float = WAIT_S,
+        unasked: bool = False,
     ) -> RunResult:
         """Go on with a run from its last committed step.
 
-        Returns at once, with the status that is stored, if the run has ended or what it waits for has not come.
-        Raises ``RunNotFound``, ``RunBusy`` (a live owner has it), ``ValueNotDecodable`` (nothing changed) and, like
-        ``start``, a step's own exception.
+        Returns, with the status that is stored, if the run has ended or what it waits for has not come; a timer that is
+        due within ``wait_s`` seconds is waited for. ``unasked`` leaves a paused run as it is. Raises ``RunNotFound``,
+        ``RunBusy`` (a live owner has it), ``ValueNotDecodable`` (nothing changed) and, like ``start``, a step's own
+        exception.
         """
         _check_slice(max_steps, max_seconds)
-        store = self._store("write")
-        record = await store.get_run(run_id)
-        self._check_agent(record)
-        # Before the claim, so that a state that no longer fits leaves the run as it was.
-        self._state_codec.decode(await store.get_state(run_id))
-        bound = self._bind()
-        admission = Admission(retry_failed=retry_failed, wall=self._world.wall)
-        try:
-            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
-        except NothingToDo as stop:
-            return await self._stored_result(store, stop.record)
-        # Whoever asks for a failed run to be tried again gets all the attempts of the policy.
-        spent = claimed.record.attempt_index if admission.admitted_status == "failed" else 0
-        return await self._drive(store, claimed, bound, (max_steps, max_seconds), attempts_spent=spent)
+        if max_seconds is not None:
+            wait_s = min(wait_s, max_seconds)
+        with self._stoppable():
+            store = self._store("write")
+            record = await store.get_run(run_id)
+            self._check_agent(record)
+            # Before the claim, so that a state that no longer fits leaves the run as it was.
+            self._state_codec.decode(await store.get_state(run_id))
+            bound = self._bind()
+            found = await self._claim_when_due(store, run_id, wait_s, retry_failed=retry_failed, unasked=unasked)
+            if isinstance(found, RunRecord):
+                return await self._stored_result(store, found)
+            limits = _slice(found.record.step_index, max_steps, max_seconds)
+            return await self._drive_on(store, found, bound, limits, wait_s)
 
     async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
@@ -188,8 +197,13 @@ class AgentRunner:
         runtime: Runtime | None = None,
         observer: Observer | None = None,
         durability: Durability | None = None,
+        stopped_runs: Literal["paused", "queued"] | None = None,
     ) -> None:
-        """Change what a command line decides, before the first run; None leaves a setting as it is."""
+        """Change what a command line decides, before the first run; None leaves a setting as it is.
+
+        ``stopped_runs`` says how ``request_stop`` leaves runs: ``paused`` for who stopped them (the default), or
+        ``queued`` for the next worker.
+        """
         if reference is not None:
             self.agent = attrs.evolve(self.agent, reference=reference)
         if runtime is not None and self._runtime is None:
@@ -198,6 +212,8 @@ class AgentRunner:
             self._observer = observer
         if durability is not None:
             self._durability = durability
+        if stopped_runs is not None:
+            self._stop = StopRequest(stopped_runs)
 
     def request_stop(self) -> None:
         """Stop after the step under way and leave the run paused; callable from a signal handler."""
@@ -262,33 +278,86 @@ class AgentRunner:
     def _reader(self) -> RunReader:
         return RunReader(self._opened.get("create") or self._opened.get("write") or self._store("read"))
 
+    async def _create(self, store: Store, run_id: str, state: EncodedState) -> ClaimedRun:
+        new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=state)
+        try:
+            return await store.create_run(new, self._owner, self._lease_s)
+        except RunExists as error:
+            error.hint = error.hint or (
+                f"go on with it: loom-runner resume --run-id {quote(run_id)}; "
+                f"look: loom-runner explain --run-id {quote(run_id)}"
+            )
+            raise
+
+    async def _claim_when_due(
+        self, store: Store, run_id: str, wait_s: float, *, retry_failed: bool = False, unasked: bool = False
+    ) -> ClaimedRun | RunRecord:
+        world = self._world
+        admission = Admission(
+            retry_failed=retry_failed, unasked=unasked, wall=world.wall, boot=world.boot, boot_id=world.boot_id
+        )
+
+        async def claim() -> ClaimedRun:
+            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
+            asleep = await give_back_if_asleep(claimed, admission.admitted_status)
+            if asleep is not None:
+                raise NothingToDo(asleep)
+            return claimed
+
+        return await claim_when_due(claim, wait_s=wait_s, stop=self._stop, world=world)
+
+    async def _drive_on(
+        self,
+        store: Store,
+        claimed: ClaimedRun,
+        bound: tuple[Services, RetryPolicy],
+        limits: Slice,
+        wait_s: float,
+    ) -> RunResult:
+        """Drive a claimed run, over timers that are due soon, until it is left for longer or for good."""
+        with self._stoppable():
+            while True:
+                result = await self._drive(store, claimed, bound, limits)
+                wait_s = min(wait_s, limits.seconds_left())
+                if result.status != "waiting" or self._stop.requested or not limits.allows(result.step_index):
+                    return result
+                found = await self._claim_when_due(store, result.run_id, wait_s)
+                if isinstance(found, RunRecord):
+                    # Perhaps somebody has done something to it in the meantime.
+                    return await self._stored_result(store, found)
+                claimed = found
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Note that a run is under way: a stop is asked of those, and one that is begun later knows nothing of it."""
+        self._driving += 1
+        try:
+            yield
+        finally:
+            self._driving -= 1
+            if not self._driving:
+                self._stop = StopRequest(self._stop.leaves)
+
     async def _drive(
         self,
         store: Store,
         claimed: ClaimedRun,
         bound: tuple[Services, RetryPolicy],
-        bounds: tuple[int | None, float | None],
-        *,
-        attempts_spent: int = 0,
+        limits: Slice,
     ) -> RunResult:
         """Drive a claimed run; whatever happens in here, its lease is released."""
         run: ActiveRun | None = None
         first = claimed.record.step_index
-        self._driving += 1
         try:
             state = self._state_codec.decode(claimed.state)
-            run = self._activate(store, claimed, bound, bounds, attempts_spent)
+            run = self._activate(store, claimed, bound, limits, await attempts_spent(store, claimed.record))
             self._keeper.watch(claimed.writer)
             left = await driver()(run, state, first)
         except BaseException as error:
-            await _abandon(claimed, run, error)
+            await _abandon(claimed, run, error, self._stop)
             raise
         finally:
             self._keeper.unwatch(claimed.writer)
-            self._driving -= 1
-            if not self._driving:
-                # A stop is asked of the runs under way; those that are started later know nothing of it.
-                self._stop = StopRequest()
         return _result_of(claimed.record.run_id, left)
 
     def _activate(
@@ -296,10 +365,9 @@ class AgentRunner:
         store: Store,
         claimed: ClaimedRun,
         bound: tuple[Services, RetryPolicy],
-        bounds: tuple[int | None, float | None],
-        attempts_spent: int,
+        limits: Slice,
+        spent: int,
     ) -> ActiveRun:
-        max_steps, max_seconds = bounds
         return ActiveRun(
             claimed=claimed,
             step=self.agent.step,
@@ -309,12 +377,9 @@ class AgentRunner:
             result_codec=self._result_codec,
             retry_policy=bound[1],
             stop=self._stop,
-            bounds=Slice(
-                last_step=None if max_steps is None else claimed.record.step_index + max_steps - 1,
-                until_s=None if max_seconds is None else time.monotonic() + max_seconds,
-            ),
+            bounds=limits,
             durability=self._durability,
-            attempts_spent=attempts_spent,
+            attempts_spent=spent,
         )
 
     def _bind(self) -> tuple[Services, RetryPolicy]:
@@ -385,10 +450,11 @@ class AgentRunner:
             result=None if record.result is None else self._result_codec.decode(record.result),
             reason=record.reason,
             error=record.error,
+            wake_at=record.wake_at if record.status == "waiting" else None,
         )
 
 
-async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseException) -> None:
+async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseException, stop: StopRequest) -> None:
     """Release the lease if the run is still ours; what is being raised says more than a failure to do so."""
     if isinstance(error, GeneratorExit):
         return
@@ -397,7 +463,7 @@ async def _abandon(claimed: ClaimedRun, run: ActiveRun | None, error: BaseExcept
             await run.abandon()
         else:
             step_index = claimed.record.step_index
-            await claimed.writer.settle(Settlement(step_index=step_index, status="paused", reason="interrupt"))
+            await claimed.writer.settle(Settlement(step_index=step_index, status=stop.leaves, reason=stop.reason))
     except LoomError as second:
         error.add_note(f"the run's lease could not be released: {second}")
 
@@ -411,6 +477,7 @@ def _result_of(run_id: str, left: Left) -> RunResult:
         result=left.result,
         reason=left.reason,
         error=left.error,
+        wake_at=left.wake_at,
     )
 
 
@@ -467,6 +534,13 @@ def _tools_by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
             raise LoomError(f"two tools are named `{each.name}`", hint="rename one: @tool(name=…)")
         found[each.name] = each
     return found
+
+
+def _slice(first_step: int, max_steps: int | None, max_seconds: float | None) -> Slice:
+    return Slice(
+        last_step=None if max_steps is None else first_step + max_steps - 1,
+        until_s=None if max_seconds is None else time.monotonic() + max_seconds,
+    )
 
 
 def _check_slice(max_steps: int | None, max_seconds: float | None) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 
 from loom_core.contracts.models import ModelBackend
 from loom_core.contracts.retries import Classification
+from loom_core.contracts.timers import Moment
 from loom_core.contracts.tools import Tool
 from loom_core.runtime.failures import classify
+from loom_core.runtime.owners import boot_clock, boot_id, moment
 
 
 @attrs.frozen
@@ -40,11 +43,22 @@ def no_observer(_observation: Observation) -> None:
 
 @attrs.frozen(kw_only=True)
 class World:
-    """Time and chance, so that tests can have their own."""
+    """Time and chance, so that tests can have their own (``loom_core.testing.VirtualClock``).
+
+    ``sleep`` is how the runtime waits: for a timer, before another attempt, between two looks for work. ``boot`` and
+    ``boot_id`` are the clock that nobody can set, None where the system has none.
+    """
 
     wall: Callable[[], float] = time.time
+    boot: Callable[[], float | None] = boot_clock
+    boot_id: str | None = attrs.field(factory=boot_id)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     uuid4: Callable[[], uuid.UUID] = uuid.uuid4
+
+    def now(self) -> Moment:
+        """Return this moment on both clocks."""
+        return moment(self.wall(), self.boot(), self.boot_id)
 
 
 @attrs.frozen(kw_only=True)

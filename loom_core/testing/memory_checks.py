@@ -35,6 +35,8 @@ def findings(run: MemoryRun) -> Iterator[Finding]:
     )
     if counted != record.counters:
         yield _finding(run, "counters", f"{record.counters}, counted: {counted}", "budgets and lists are wrong")
+    if record.status == "waiting" and record.reason in ("timer", "retry") and record.wake_at is None:
+        yield _finding(run, "timer", "it waits for a time, and none is stored", "it would wait for ever")
     for call in run.calls:
         if call.status == "started" and (record.status != "running" or call.step_index != record.step_index):
             yield _finding(run, f"call {call.call_id}", "it is left open", "it should be in doubt")

@@ -6,6 +6,7 @@ import threading
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -15,6 +16,7 @@ from loom_core.contracts.stores import (
     StepRecord,
     call_id,
 )
+from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput
 
 
@@ -34,6 +36,10 @@ class MemoryRun:
         """Return the last state that there is, up to the one that step ``step_index`` starts with."""
         steps = self.steps if step_index is None else self.steps[: step_index + 1]
         return next(step.state for step in reversed(steps) if step.state is not None)
+
+    def waking_signal(self) -> SignalRecord | None:
+        """Return the signal that the step that comes next is woken by."""
+        return None if self.record.timed_out else self.pending_signal(self.record.wake_signal)
 
     def pending_signal(self, name: str | None) -> SignalRecord | None:
         """Return the earliest signal of that name which no step has consumed."""
@@ -62,4 +68,16 @@ class MemoryRuns:
     """All runs, in the order of their creation; ``lock`` is held by whoever changes one, since beats have a thread."""
 
     by_id: dict[str, MemoryRun] = attrs.field(factory=dict)
+    schedules: dict[str, ScheduleRecord] = attrs.field(factory=dict)
     lock: threading.RLock = attrs.field(factory=threading.RLock)
+
+
+def is_under_way(run: MemoryRun, now: Moment) -> bool:
+    """Return True for a run that is running, or that waits for something that has come."""
+    record = run.record
+    if record.status != "waiting":
+        return record.status == "running"
+    due = record.wake_at is not None and (
+        now.until(record.wake_at, record.wake_boot) <= 0 or record.wake_at <= now.wall_s
+    )
+    return due or run.pending_signal(record.wake_signal) is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -17,15 +18,17 @@ from loom_core.contracts.stores import (
     Finding,
     NewRun,
     Owner,
+    Ready,
     RunCounters,
     RunRecord,
     RunStatus,
     SignalRecord,
     StepRecord,
 )
+from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput, RunExists, RunNotFound, StoreUnusable
 from loom_core.testing.memory_checks import findings
-from loom_core.testing.memory_run import MemoryRun, MemoryRuns
+from loom_core.testing.memory_run import MemoryRun, MemoryRuns, is_under_way
 from loom_core.testing.memory_writer import MemoryWriter
 
 
@@ -107,8 +110,8 @@ class MemoryStore:
         with self._all.lock:
             run = self._run(run_id)
             found = run.record
-            signal = run.pending_signal(found.wake_signal)
-            admit(found, signal)
+            signal = run.waking_signal()
+            woken = admit(found, signal)
             writer = MemoryWriter(self._all, run_id, found.epoch + 1, lease_s, self._wall, self._boot)
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
@@ -130,6 +133,9 @@ class MemoryStore:
                 counters=attrs.evolve(
                     found.counters, claims=writer.epoch, unknown_calls=found.counters.unknown_calls + doubts
                 ),
+                timed_out=found.timed_out or (woken == "timeout" and found.wake_signal is not None),
+                wake_at=found.wake_at if woken is None else None,
+                wake_boot=found.wake_boot if woken is None else None,
             )
             return ClaimedRun(
                 record=run.record,
@@ -157,6 +163,40 @@ class MemoryStore:
             run = self._run(run_id)
             at = run.position_of(step_index, key, try_index)
             run.calls[at] = attrs.evolve(run.calls[at], late_result=text)
+
+    async def find_claimable(
+        self, agents: Sequence[str], now: Moment, ready: Ready, *, limit: int = 16
+    ) -> Sequence[RunRecord]:
+        """Return runs of these agents that ``ready`` says can be claimed."""
+        self._check_open()
+        with self._all.lock:
+            own = [run for run in self._all.by_id.values() if run.record.agent.name in agents]
+            under_way = [run for run in own if is_under_way(run, now)]
+            queued = [run for run in own if run.record.status == "queued"]
+            return [r.record for r in (*under_way, *queued) if ready(r.record, r.waking_signal())][:limit]
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule if nobody has changed it in the meantime."""
+        self._check_open()
+        with self._all.lock:
+            stored = self._all.schedules.get(schedule.name)
+            if (0 if stored is None else stored.version) != schedule.version - 1:
+                return False
+            if stored is not None and stored.created_at != schedule.created_at:
+                return False
+            self._all.schedules[schedule.name] = schedule
+            return True
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule."""
+        self._check_open()
+        with self._all.lock:
+            return self._all.schedules.pop(name, None) is not None
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
+        self._check_open()
+        return [self._all.schedules[name] for name in sorted(self._all.schedules)]
 
     async def get_run(self, run_id: str) -> RunRecord:
         """Return the run's own row."""

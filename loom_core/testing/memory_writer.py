@@ -83,7 +83,8 @@ class MemoryWriter:
         with self._runs.lock:
             run = self._owned(step_index)
             self._add_step(run, step_index, "continue", attempt_index, state, state.digest, notes)
-            self._renew(run, step_index=step_index + 1, attempt_index=0, wake_signal=None, wake_at=None)
+            cleared: dict[str, Any] = {"wake_signal": None, "wake_at": None, "wake_boot": None, "timed_out": False}
+            self._renew(run, step_index=step_index + 1, attempt_index=0, **cleared)
 
     async def settle(self, settlement: Settlement) -> None:
         """End, park or pause the run and release the lease."""
@@ -100,6 +101,7 @@ class MemoryWriter:
                     "wake_signal": settlement.wake_signal,
                     "attempt_index": 0,
                     "step_index": record.step_index + 1,
+                    "timed_out": False,
                 }
             if settlement.attempt is not None:
                 run.attempts.append(settlement.attempt)
@@ -112,6 +114,7 @@ class MemoryWriter:
                 owner=None,
                 lease=None,
                 wake_at=settlement.wake_at,
+                wake_boot=settlement.wake_boot,
                 updated_at=now,
                 ended_at=now if settlement.status in ENDED else None,
                 result=settlement.result,

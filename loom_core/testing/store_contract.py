@@ -22,10 +22,11 @@ from loom_core.testing.memory_store import MemoryStore
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
+from loom_core.testing.store_contract_time import ScheduleLaws
 from loom_core.testing.store_machine import compare
 
 
-class StoreContract(RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws):
+class StoreContract(RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ScheduleLaws):
     """What every store promises."""
 
     def test_random_operations_give_the_answers_of_the_memory_store(self, tmp_path: Path) -> None:

@@ -19,9 +19,21 @@ from loom_core.contracts.stores import (
     SignalRecord,
     Store,
 )
+from loom_core.contracts.timers import BootTime, Moment, Woken
 from loom_core.errors import LoomError, RunBusy
 from loom_core.testing.clocks import FakeClocks
-from loom_core.testing.store_values import LEASE_S, OWNER, RIVAL, digest, encode, failed_attempt, intent, new_run
+from loom_core.testing.store_values import (
+    AGENT,
+    LEASE_S,
+    OWNER,
+    RIVAL,
+    digest,
+    encode,
+    failed_attempt,
+    intent,
+    new_run,
+    schedule_record,
+)
 
 RUN_IDS = ("a", "b")
 
@@ -65,6 +77,7 @@ class _Machine:
             self._signal,
             self._late_result,
             self._pass_time,
+            self._schedule,
         ]
 
     async def do_something(self) -> None:
@@ -74,8 +87,16 @@ class _Machine:
         for run_id in RUN_IDS:
             for question in self._questions(run_id):
                 await self._both(question)
+        await self._both(self._claimable)
+        await self._both(lambda s: s.list_schedules())
         for status in (None, "running", "waiting"):
             await self._both(lambda s, status=status: s.list_runs(status=status))  # type: ignore[misc]
+
+    async def _claimable(self, store: Store) -> Sequence[RunRecord]:
+        boot_s = self._clocks.boot_s
+        boot = None if boot_s is None else BootTime(boot_id="boot", at_s=boot_s)
+        now = Moment(wall_s=self._clocks.wall_s, boot=boot)
+        return await store.find_claimable([AGENT.name], now, lambda _record, _signal: True)
 
     def _questions(self, run_id: str) -> list[Callable[[Store], Awaitable[Any]]]:
         step_index = self._random.randint(-2, 12)
@@ -103,10 +124,12 @@ class _Machine:
     async def _claim(self) -> None:
         run_id, owner = self._random.choice(RUN_IDS), self._random.choice((OWNER, RIVAL))
         forced = self._random.random() < 0.5
+        woken: Woken | None = self._random.choice((None, "timer", "timeout"))
 
-        def admit(record: RunRecord, signal: SignalRecord | None) -> None:
+        def admit(record: RunRecord, signal: SignalRecord | None) -> Woken | None:
             if record.status == "running" and not forced:
                 raise RunBusy(record.run_id, str(record.owner))
+            return woken if record.status == "waiting" else None
 
         await self._claimed(lambda s: s.claim(run_id, owner, LEASE_S, admit))
 
@@ -175,6 +198,14 @@ class _Machine:
         step_index, key = self._random.choice(made)
         await self._both(lambda s: s.keep_late_result(run_id, step_index, key, 0, '"late"'))
 
+    async def _schedule(self) -> None:
+        name, version = self._random.choice(("daily", "hourly")), self._random.choice((1, 2, 3))
+        schedule = schedule_record(name, version=version, backlog=(self._clocks.wall_s,) * self._random.randrange(3))
+        if self._random.random() < 0.2:
+            await self._both(lambda s: s.remove_schedule(name))
+        else:
+            await self._both(lambda s: s.save_schedule(schedule))
+
     async def _pass_time(self) -> None:
         self._clocks.advance(self._random.choice((0.5, 20.0)))
 
@@ -212,13 +243,18 @@ class _Machine:
         elif status == "waiting":
             outcome = self._random.choice((None, "sleep", "wait"))
         result = encode(self._value()).text if status == "completed" else None
+        wake_at = self._random.choice((None, 5.0, self._clocks.wall_s + 30.0))
+        boot_ids: tuple[str | None, ...] = (None, "boot", "another boot")
+        boot_id = None if wake_at is None else self._random.choice(boot_ids)
+        wake_boot = None if boot_id is None else BootTime(boot_id=boot_id, at_s=self._random.choice((5.0, 1_030.0)))
         return Settlement(
             step_index=head,
             status=cast(RunStatus, status),
             outcome=cast(Any, outcome),
             state=encode(self._value()) if outcome in ("sleep", "wait") else None,
             wake_signal=self._random.choice((None, "go")) if outcome == "wait" else None,
-            wake_at=self._random.choice((None, 5.0)),
+            wake_at=wake_at,
+            wake_boot=wake_boot,
             result=result,
             attempt=failed_attempt(head, 0) if status == "failed" else None,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import blake2b
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     AgentRecord,
     AttemptRecord,
@@ -103,6 +104,27 @@ def failed_attempt(
         ended_at=11.5,
         error=ERROR,
         retry_at=retry_at,
+    )
+
+
+def schedule_record(
+    name: str = "daily", *, version: int = 1, backlog: tuple[float, ...] = (), last_run_id: str | None = None
+) -> ScheduleRecord:
+    """Return a schedule."""
+    return ScheduleRecord(
+        name=name,
+        agent_name=AGENT.name,
+        agent_reference=AGENT.reference,
+        rule="cron 0 3 * * *",
+        zone="Europe/Berlin",
+        overlap="queue",
+        catch_up="all",
+        input='{"text":"ünï 🦉"}',
+        created_at=1_750_000_000.25,
+        decided_until=1_750_000_000.25,
+        backlog=backlog,
+        last_run_id=last_run_id,
+        version=version,
     )
 
 

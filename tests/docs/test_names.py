@@ -20,7 +20,7 @@ trace annotate Trace Span hookimpl LoomError
 """
 PROMISED = frozenset(PROMISED_LINES.split())
 NOT_YET = {
-    *("Sleep", "CheckpointPolicy", "PayloadPolicy", "Budget"),
+    *("CheckpointPolicy", "PayloadPolicy", "Budget"),
     *("trace", "annotate", "Trace", "Span"),
 }
 

@@ -106,7 +106,7 @@ def test_the_metadata_say_what_the_project_says(project: dict[str, Any], wheel: 
     assert metadata["Requires-Python"] == described["requires-python"]
     assert set(metadata.get_all("Provides-Extra", [])) == set(described["optional-dependencies"])
     required = [r for r in metadata.get_all("Requires-Dist", []) if "extra ==" not in r]
-    assert {re.split(r"[<>=\[; ]", r)[0] for r in required} == {"apsw", "attrs", "cattrs", "click", "pluggy"}
+    assert {re.split(r"[<>=\[; ]", r)[0] for r in required} == {"apsw", "attrs", "cattrs", "click", "cronsim", "pluggy"}
     assert text(wheel, "/licenses/LICENSE") == (ROOT / "LICENSE").read_text()
 
 

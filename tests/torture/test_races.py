@@ -101,7 +101,7 @@ def test_of_two_processes_that_resume_a_run_at_once_one_works_and_the_other_is_t
     assert told > rounds / 2, "the two did not meet"
 
 
-def test_of_eight_processes_that_resume_an_orphan_at_once_one_takes_it_over(tmp_path: Path, whole_torture: bool) -> None:
+def test_of_eight_processes_that_resume_an_orphan_one_takes_it_over(tmp_path: Path, whole_torture: bool) -> None:
     report = tmp_path / "report"
     for round_ in range(40 if whole_torture else 4):
         db, ledger = tmp_path / f"{round_}.sqlite", tmp_path / f"{round_}.ledger"

@@ -12,7 +12,7 @@ from loom_core.contracts.stores import ErrorRecord, RunRecord
 from loom_core.errors import LoomError
 from loom_core.runtime.assembly import DEFAULT_DB
 from loom_core.runtime.explain.failure import failure_of
-from loom_core.runtime.explain.text import shell
+from loom_core.runtime.explain.text import date_time, shell
 from loom_core.runtime.results import RunResult
 from loom_run.conversation import SIGNAL, Conversation
 from loom_run.sessions import Turn
@@ -54,9 +54,15 @@ def report(
         if not goes_on or stopped:
             say_your_turn(invocation, run_id)
     else:
-        waits = f"waits for a person ({result.reason})" if result.status == "waiting" else f"is {result.status}"
+        waits = _wait_of(result) if result.status == "waiting" else f"is {result.status}"
         invocation.output.note(f"run `{run_id}` {waits}\nnext: {following}")
     return status
+
+
+def _wait_of(result: RunResult) -> str:
+    if result.wake_at is None:
+        return f"waits for a person ({result.reason})"
+    return f"waits until {date_time(result.wake_at)} before it tries again"
 
 
 def say_your_turn(invocation: Invocation, run_id: str) -> None:
@@ -80,7 +86,9 @@ def _following(invocation: Invocation, run_id: str, result: RunResult) -> tuple[
     if _is_your_turn(result):
         return command(invocation, "chat", run_id, "YOUR MESSAGE"), ExitStatus.DONE
     if result.status == "waiting":
-        return command(invocation, "explain", run_id), ExitStatus.WAITING
+        # A retry that is far away needs nobody's decision, only time.
+        what = "explain" if result.wake_at is None else "resume"
+        return command(invocation, what, run_id), ExitStatus.WAITING
     if result.status == "failed":
         return command(invocation, "resume", run_id, "--retry-failed"), ExitStatus.FAILED
     if result.status == "cancelled":

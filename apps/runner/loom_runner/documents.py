@@ -44,6 +44,7 @@ def run_data(record: RunRecord) -> dict[str, object]:
         "stored_status": record.status,
         "reason": record.reason,
         "words": now.words,
+        "wake_at": record.wake_at if record.status == "waiting" else None,
         "step_index": record.step_index,
         "attempt_index": record.attempt_index,
         "result": payload(record.result),
@@ -64,7 +65,7 @@ def whole_run_data(record: RunRecord) -> dict[str, object]:
         "owner": None if record.owner is None else attrs.asdict(record.owner),
         "lease": None if record.lease is None else attrs.asdict(record.lease),
         "wake_signal": record.wake_signal,
-        "wake_at": record.wake_at,
+        "timed_out": record.timed_out,
         "input_digest": record.input_digest.hex(),
         "counters": attrs.asdict(record.counters),
     }

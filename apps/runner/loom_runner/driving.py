@@ -26,10 +26,11 @@ Act = Callable[[AgentRunner], Awaitable[RunResult]]
 
 @attrs.frozen(kw_only=True)
 class Driven:
-    """What the run's row says afterwards, and the exception that its step failed with, if it did."""
+    """What the run's row says afterwards, the exception that its step failed with, if it did, and if it was stopped."""
 
     record: RunRecord
     cause: BaseException | None = None
+    stopped: bool = False
 
 
 def drive(
@@ -48,7 +49,8 @@ def drive(
                 options["durability"] = durability
             async with loaded.runner(database(invocation), **options) as runner:
                 stopper.on_stop(runner.request_stop)
-                return await _driven(runner, run_id, act)
+                driven = await _driven(runner, run_id, act)
+                return attrs.evolve(driven, stopped=stopper.requested)
         finally:
             await runtime.aclose()
 
@@ -63,7 +65,9 @@ def drive(
     except (RunExists, RunBusy, LeaseLost) as error:
         error.hint = _hint(invocation, run_id, error)
         raise
-    return report(invocation, driven.record, schema, driven.cause)
+    # Ctrl-C during the wait for a timer leaves the run waiting; a shell loop on "waiting" must end all the same.
+    cut = driven.stopped and driven.record.status == "waiting" and driven.record.wake_at is not None
+    return report(invocation, driven.record, schema, driven.cause, status=ExitStatus.INTERRUPTED if cut else None)
 
 
 async def _driven(runner: AgentRunner, run_id: str, act: Act) -> Driven:

@@ -9,6 +9,8 @@ from loom_cli import LazyCommand, LazyGroup, examples, run_command
 _COMMANDS = {
     "run": LazyCommand("loom_runner.commands.run:run", "Start a run of an agent."),
     "resume": LazyCommand("loom_runner.commands.resume:resume", "Go on with a run from its last committed step."),
+    "worker": LazyCommand("loom_runner.commands.worker:worker", "Go on with runs of agents as they become due."),
+    "schedule": LazyCommand("loom_runner.commands.schedule_group:group", "Start runs at planned times."),
     "list": LazyCommand("loom_runner.commands.list_runs:list_runs", "List runs, the newest first."),
     "get": LazyCommand("loom_runner.commands.get:get", "Show one run: status, result, totals."),
     "explain": LazyCommand("loom_runner.commands.explain:explain_", "Say what happened, what is in doubt, what to do."),

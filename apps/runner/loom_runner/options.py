@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from loom_core.runtime.waking import WAIT_S
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -50,4 +52,13 @@ def slice_options(function: F) -> F:
         metavar="MODE",
         help="standard (the default), strict: sync each step, or pipelined: write pure steps 5 ms later.",
     )
-    return steps(seconds(durability(function)))
+    wait = click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(0, 3600),
+        metavar="S",
+        default=WAIT_S,
+        show_default=True,
+        help="Wait for a timer that is due within S seconds.",
+    )
+    return steps(seconds(wait(durability(function))))

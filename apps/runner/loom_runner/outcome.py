@@ -90,7 +90,8 @@ def report(
     words = f", {now.words}" if now.words else ""
     output.note(f"run `{record.run_id}` is {now.status} at step {number(record.step_index)}{words}")
     if command is not None:
-        output.note(f"next: {command}")
+        due = record.status == "waiting" and now.due is False and record.wake_at is not None
+        output.note(f"next{' (when it is due)' if due else ''}: {command}")
     return status
 
 

@@ -70,12 +70,13 @@ class Stretch(Event):
 class StepBegan(Event):
     """The heading of a step that made calls, failed or was woken by a signal, whether it was committed or not.
 
-    ``again`` if it had begun before, under an earlier claim.
+    ``again`` if it had begun before, under an earlier claim. ``timed_out`` is the signal that it waited for in vain.
     """
 
     kind: ClassVar[str] = "step"
     step_index: int
     again: bool
+    timed_out: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -174,6 +174,8 @@ def _points(
     told = {c.step_index for c in calls} | {a.step_index for a in attempts}
     told |= {s.consumed_by for s in signals if s.consumed_by is not None}
     ends = {c.step_index - 1 for c in claims} | {record.step_index - 1}
+    # What such a step says of its wait is in its own record.
+    ends |= {c.step_index for c in claims if c.found == "waiting"}
     return sorted(i for i in told | {i - 1 for i in told} | ends if -1 <= i < record.step_index)
 
 

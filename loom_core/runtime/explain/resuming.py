@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from loom_core.contracts.stores import CallRecord, RunRecord
+from loom_core.runtime.due import RETRY
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.standing import InDoubt, Standing, is_doubtful
 from loom_core.runtime.explain.text import counted, number, shell
@@ -62,8 +63,8 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         # What a person decided is replayed as it is: trying again cannot help before that is decided otherwise.
         decided = any(c.status == "failed" and c.decided_by and not c.not_started for c in at_head)
         return Resuming(what=again, commands=(*again_commands, retry) if decided else (retry, *again_commands))
-    if record.status == "waiting" and not standing.signal_has_come:
-        return _waiting(record, make, doubts)
+    if record.status == "waiting" and not standing.due:
+        return _waiting(record, make, doubts, standing)
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
     first = f"{taking_over} executes step {number(record.step_index)}"
     started = any(c.step_index == record.step_index for c in material.calls) or record.attempt_index > 0
@@ -79,7 +80,7 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
     )
 
 
-def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt]) -> Resuming:
+def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt], standing: Standing) -> Resuming:
     kind, _, name = (record.reason or "").partition(":")
     if kind == "doubt":
         commands = [command for doubt in doubts if doubt.open for command in make.resolve(doubt)]
@@ -95,11 +96,19 @@ def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt]) -> R
         return Resuming(what=("Nothing until you answer.",), commands=(make.chat(),))
     if kind == "signal":
         then = f"then step {number(record.step_index)}"
+        limit = "" if record.wake_at is None else ", or its time is over"
         return Resuming(
-            what=(f"Nothing until the signal `{name}` comes (AgentRunner.send_signal); {then}.",),
+            what=(f"Nothing until the signal `{name}` comes (AgentRunner.send_signal){limit}; {then}.",),
             commands=(make.resume("when it has come"),),
         )
-    return Resuming(what=("Nothing until it is due.",), commands=(make.resume("when it is due"),))
+    again = " again, from its start" if record.reason == RETRY else ""
+    return Resuming(
+        what=(
+            f"Nothing yet: it waits {standing.words}. Then step {number(record.step_index)} is executed{again}; "
+            "a worker that has its agent does so by itself.",
+        ),
+        commands=(make.resume("when it is due"),),
+    )
 
 
 def _again(material: Material, first: str, *, new_attempt: bool) -> tuple[str, ...]:

@@ -7,23 +7,28 @@ from collections.abc import Sequence
 import attrs
 
 from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
+from loom_core.contracts.timers import Moment
 from loom_core.runtime.admission import is_orphaned
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
-from loom_core.runtime.explain.text import counted, date_time, number
-from loom_core.runtime.owners import provably_dead
+from loom_core.runtime.explain.text import counted, number
+from loom_core.runtime.explain.waits import has_come, words_of_wait
+from loom_core.runtime.owners import boot_id, moment, provably_dead
 
 OVER = frozenset({"completed", "cancelled"})
 
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """``status`` is the stored one, or ``orphaned``; ``words`` says it as a sentence would; ``since`` is Unix time."""
+    """``status`` is the stored one, or ``orphaned``; ``words`` says it as a sentence would; ``since`` is Unix time.
+
+    ``due`` if what a waiting run waits for has come.
+    """
 
     status: str
     words: str
     since: float
-    signal_has_come: bool = False
+    due: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +58,9 @@ def standing_of(
         return _running(record, wall_s=wall_s, boot_s=boot_s)
     since = record.updated_at if record.ended_at is None else record.ended_at
     if record.status == "waiting":
-        come = _has_come(record, signals)
-        return Standing(status="waiting", words=_waiting(record, come=come), since=since, signal_has_come=come)
+        now = moment(wall_s, boot_s, boot_id())
+        come = has_come(record, signals, now)
+        return Standing(status="waiting", words=_waiting(record, now, come=come), since=since, due=come)
     words = {"queued": _queued, "paused": _paused, "failed": _failed}.get(record.status, _plain)(record)
     return Standing(status=record.status, words=words, since=since)
 
@@ -100,28 +106,22 @@ def _running(record: RunRecord, *, wall_s: float, boot_s: float | None) -> Stand
     return Standing(status="orphaned", words=words, since=record.updated_at)
 
 
-def _waiting(record: RunRecord, *, come: bool) -> str:
+def _waiting(record: RunRecord, now: Moment, *, come: bool) -> str:
     kind, _, name = (record.reason or "").partition(":")
     if kind == "doubt":
         return f"for a person to decide call {name}, which may or may not have happened"
-    if kind == "signal":
-        if record.agent.name == CHAT_AGENT and name == "message":
-            return "your turn" if not come else "for its owner: your message has come"
-        return f"for the signal `{name}`" + (", which has come" if come else "")
-    if record.wake_at is not None:
-        return f"until {date_time(record.wake_at)}"
-    return f"for {record.reason or 'a reason that is not stored'}"
-
-
-def _has_come(record: RunRecord, signals: Sequence[SignalRecord]) -> bool:
-    doubt = (record.reason or "").startswith("doubt:")
-    return not doubt and any(s.consumed_by is None and s.name == record.wake_signal for s in signals)
+    if kind == "signal" and record.agent.name == CHAT_AGENT and name == "message":
+        return "your turn" if not come else "for its owner: your message has come"
+    return words_of_wait(record, now, come=come)
 
 
 def _queued(record: RunRecord) -> str:
-    if record.reason == "resolved":
-        return "a call in doubt was decided; nobody has resumed the run since"
-    return "nobody works on it"
+    words = {
+        "resolved": "a call in doubt was decided; nobody has resumed the run since",
+        "submitted": "for a worker to begin it",
+        "drained": "the worker that had it was stopped; the next one goes on",
+    }
+    return words.get(record.reason or "", "nobody works on it")
 
 
 def _paused(record: RunRecord) -> str:

@@ -30,6 +30,7 @@ from loom_core.runtime.explain.inbox import first_words, messages_of, said_of, s
 from loom_core.runtime.explain.reading import Material
 from loom_core.runtime.explain.standing import Standing
 from loom_core.runtime.explain.text import MAX_SHORT, MAX_WHOLE, arguments, compact, parsed, short, whole_or_none
+from loom_core.runtime.explain.waits import timed_out_at, waits_or_waited
 
 _CLAIM, _CALL, _COMMIT = range(3)
 
@@ -96,6 +97,7 @@ class _Walk:
             told.add(attempt.step_index)
             yield _Item(attempt.epoch, attempt.step_index, _CALL, attempt.ended_at, attempt)
         told.update(s.consumed_by for s in material.signals if s.consumed_by is not None)
+        told.update(s.step_index for s in material.steps.values() if waits_or_waited(s))
         for index in told:
             step = material.steps.get(index)
             if step is not None:
@@ -130,7 +132,8 @@ class _Walk:
                 yield said_of(signal)
             again = self._last_began == item.step_index
             self._began = self._last_began = item.step_index
-            yield StepBegan(at=self._since, step_index=item.step_index, again=again)
+            vain = timed_out_at(self._material, item.step_index)
+            yield StepBegan(at=self._since, step_index=item.step_index, again=again, timed_out=vain)
         if isinstance(source, CallRecord):
             yield call_made(source, self._material.record.agent.reference)
         elif isinstance(source, AttemptRecord):

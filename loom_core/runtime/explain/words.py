@@ -36,6 +36,8 @@ def _claimed(event: Claimed) -> str:
     if event.found == "running":
         before = f", {event.previous}," if event.previous else ""
         found = f"found running: the previous owner{before} had died or fallen silent"
+    elif event.found == "waiting":
+        found = "found waiting for what had come"
     return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}"
 
 
@@ -49,13 +51,16 @@ def _stretch(event: Stretch) -> str:
 
 
 def _began(event: StepBegan) -> str:
-    return f"step {number(event.step_index)}" + (", executed again from its start" if event.again else "")
+    vain = "" if event.timed_out is None else f", without the signal `{event.timed_out}`: its time was over"
+    return f"step {number(event.step_index)}{vain}" + (", executed again from its start" if event.again else "")
 
 
 def _committed(event: StepCommitted) -> str:
     attempts = f" after {event.attempts} attempts" if event.attempts > 1 else ""
     took = "" if event.seconds is None else f", {duration(event.seconds)}"
-    then = {"wait": "; it then waits", "complete": "; the run is complete"}.get(event.outcome, "")
+    then = {"sleep": "; it then sleeps", "wait": "; it then waits", "complete": "; the run is complete"}.get(
+        event.outcome, ""
+    )
     return f"  committed{attempts}{took}{then}"
 
 

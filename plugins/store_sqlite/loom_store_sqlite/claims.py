@@ -9,7 +9,7 @@ import apsw
 
 from loom_core.contracts.stores import Admit, CallRecord, NewRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import RunExists
-from loom_store_sqlite import journal, payloads, states
+from loom_store_sqlite import journal, payloads, states, timers
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.queries import all_rows
@@ -93,8 +93,8 @@ def claim(
     reader = Reader(connection, name)
     run_no = reader.run_no(run_id)
     found = reader.run_numbered(run_no)
-    signal = None if found.wake_signal is None else reader.pending_signal(run_no, found.wake_signal)
-    admit(found, signal)
+    signal = reader.waking_signal(run_no, found)
+    woken = admit(found, signal)
     fence = Fence(run_id=run_id, run_no=run_no, epoch=found.epoch + 1, lease_s=lease_s, clocks=clocks)
     doubts = journal.doubt_started(connection, run_no, found.step_index)
     lease = fence.lease()
@@ -105,6 +105,9 @@ def claim(
         " WHERE run_no = ?",
         (fence.epoch, lease.wall_s, lease.boot_s, now, doubts, run_no),
     )
+    if woken is not None:
+        timed_out = found.timed_out or (woken == "timeout" and found.wake_signal is not None)
+        timers.run_out(connection, run_no, timed_out=timed_out)
     _record_claim(connection, fence, owner, now, found.step_index, found.status)
     return Claim(
         fence,

@@ -117,6 +117,15 @@ class Reader:
         row_id = journal.find(self._connection, run_no, run_id, call.step_index, call.key, call.try_index)
         return journal.messages_of(self._connection, row_id)
 
+    def waking_signal(self, run_no: int, record: RunRecord) -> SignalRecord | None:
+        """Return the signal that the step that comes next is woken by, None if there is none or it is not waited for.
+
+        Once a step goes on without its signal, one that comes late is not for it.
+        """
+        if record.wake_signal is None or record.timed_out:
+            return None
+        return self.pending_signal(run_no, record.wake_signal)
+
     def pending_signal(self, run_no: int, name: str) -> SignalRecord | None:
         """Return the earliest signal of that name which no step has consumed."""
         rows = all_rows(

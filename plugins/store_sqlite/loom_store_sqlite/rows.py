@@ -23,6 +23,7 @@ from loom_core.contracts.stores import (
     StepRecord,
     call_id,
 )
+from loom_core.contracts.timers import BootTime
 from loom_store_sqlite.payloads import load, load_required
 from loom_store_sqlite.queries import all_rows
 
@@ -36,8 +37,9 @@ RUNS = """
 SELECT r.run_no, r.run_id, r.agent_name, r.agent_version, r.agent_reference, r.code_hash, r.schema_hash,
        h.status, h.reason, h.step_index, h.attempt_index, h.epoch, h.lease_wall_s, h.lease_boot_s,
        h.wake_signal, h.wake_at, r.input_digest, r.created_at, h.updated_at, h.ended_at, h.result, h.error,
-       h.calls, h.model_calls, h.failed_attempts, h.failed_calls, h.unknown_calls, h.tokens_in, h.tokens_out
-  FROM runs r JOIN heads h ON h.run_no = r.run_no
+       h.calls, h.model_calls, h.failed_attempts, h.failed_calls, h.unknown_calls, h.tokens_in, h.tokens_out,
+       t.boot_id, t.boot_s, t.timed_out
+  FROM runs r JOIN heads h ON h.run_no = r.run_no LEFT JOIN timers t ON t.run_no = r.run_no
 """
 STEPS = "SELECT id, outcome, attempt_index, epoch, at, digest, form, body, notes FROM steps"
 ATTEMPTS = "SELECT step_index, attempt_index, epoch, started_at, ended_at, error, retry_at FROM attempts"
@@ -87,7 +89,8 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
     run_no, run_id, *agent = row[:7]
     status, reason, step_index, attempt_index, epoch, wall_s, boot_s, wake_signal, wake_at = row[7:16]
     digest, created_at, updated_at, ended_at, result, error = row[16:22]
-    calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out = row[22:]
+    calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out = row[22:29]
+    wake_boot_id, wake_boot_s, timed_out = row[29:]
     return RunRecord(
         run_id=run_id,
         agent=AgentRecord(
@@ -118,6 +121,8 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
             tokens_in=tokens_in,
             tokens_out=tokens_out,
         ),
+        wake_boot=None if wake_boot_id is None else BootTime(boot_id=wake_boot_id, at_s=wake_boot_s),
+        timed_out=bool(timed_out),
     )
 
 

@@ -142,7 +142,30 @@ CREATE TABLE messages(                 -- conversations as a tree: a longer one 
 CREATE INDEX messages_by_parent ON messages(parent);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_TIME = """
+CREATE TABLE timers(                   -- only of runs that were set one: what a commit never has to touch
+    run_no    INTEGER PRIMARY KEY,
+    boot_id   TEXT,                    -- the boot whose clock counts, and the moment on it; wall time is in heads
+    boot_s    REAL,
+    timed_out INTEGER NOT NULL         -- the next step goes on without the signal that it waited for
+) STRICT;
+
+CREATE INDEX timers_by_boot ON timers(boot_id, boot_s) WHERE boot_id IS NOT NULL;
+
+CREATE INDEX heads_to_do ON heads(status, wake_at)
+ WHERE status = 'queued' OR status = 'running' OR status = 'waiting';
+
+CREATE TABLE schedules(
+    name       TEXT PRIMARY KEY,
+    created_at REAL NOT NULL,          -- tells it from one that had the name before
+    version    INTEGER NOT NULL,       -- rises with every change: whoever read an older one changes nothing
+    body       TEXT NOT NULL           -- a JSON object
+) STRICT;
+"""
+# heads_to_do: OR and not IN, of which SQLite does not see that one status implies it. The update of a commit sets none
+# of its columns, so that SQLite does not even open it then (tests/plugins/store_sqlite/test_claimable.py).
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _TIME)
 
 COMMIT_STATEMENT = "INSERT INTO temp.commits VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
 """Commits a step: one statement, so that it is atomic by itself and costs one call into SQLite.

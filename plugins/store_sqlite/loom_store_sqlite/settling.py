@@ -8,7 +8,7 @@ from typing import NamedTuple
 import apsw
 
 from loom_core.contracts.stores import ENDED, AttemptRecord, Settlement
-from loom_store_sqlite import payloads
+from loom_store_sqlite import payloads, timers
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import one_row
@@ -53,6 +53,9 @@ def settle(connection: apsw.Connection, fence: Fence, prepared: PreparedSettleme
     """Write a settlement; ``signal_id`` is the signal that the step was woken by."""
     settlement, step = prepared.settlement, prepared.step
     _change_head(connection, fence, prepared)
+    # The step that comes next goes on without its signal until it is committed, whatever it waits for in between.
+    timed_out = step is None and timers.has_timed_out(connection, fence.run_no)
+    timers.keep(connection, fence.run_no, settlement.wake_boot, timed_out=timed_out)
     if step is not None:
         insert_step(connection, fence, step)
         consume(connection, fence, signal_id, step.step_index)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -19,14 +20,16 @@ from loom_core.contracts.stores import (
     Finding,
     NewRun,
     Owner,
+    Ready,
     RunRecord,
     RunStatus,
     SignalRecord,
     StepRecord,
 )
+from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claims, inbox, journal, payloads
+from loom_store_sqlite import claimable, claims, inbox, journal, payloads, schedules
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -113,6 +116,24 @@ class SQLiteStore:
             lambda c: journal.keep_late(c, self._reader(c).run_no(run_id), run_id, step_index, key, try_index, prepared)
         )
 
+    async def find_claimable(
+        self, agents: Sequence[str], now: Moment, ready: Ready, *, limit: int = 16
+    ) -> Sequence[RunRecord]:
+        """Return runs of these agents that ``ready`` says can be claimed."""
+        return await self._ask(lambda c: claimable.find(c, self._reader(c), agents, now, ready, limit))
+
+    async def save_schedule(self, schedule: ScheduleRecord) -> bool:
+        """Store a schedule if nobody has changed it in the meantime."""
+        return await self._writing().write(lambda c: schedules.save(c, schedule))
+
+    async def remove_schedule(self, name: str) -> bool:
+        """Remove a schedule."""
+        return await self._writing().write(lambda c: schedules.remove(c, name))
+
+    async def list_schedules(self) -> Sequence[ScheduleRecord]:
+        """Return all schedules, by name."""
+        return await self._ask(schedules.listed)
+
     async def get_run(self, run_id: str) -> RunRecord:
         """Return the run's own row."""
         return await self._read(lambda r: r.run(run_id))
@@ -198,16 +219,19 @@ class SQLiteStore:
         return Reader(connection, self._file.name)
 
     async def _read(self, question: Callable[[Reader], T]) -> T:
+        return await self._ask(lambda c: question(self._reader(c)))
+
+    async def _ask(self, question: Callable[[apsw.Connection], T]) -> T:
         self._check_open()
         if self._database is not None:
-            return await self._database.read(lambda c: question(self._reader(c)))
+            return await self._database.read(question)
         return await patiently(lambda: self._look(question), self._file.name, self._limit_s)
 
-    def _look(self, question: Callable[[Reader], T]) -> T:
+    def _look(self, question: Callable[[apsw.Connection], T]) -> T:
         check_created(self._file)
         with Snapshot(self._file) as snapshot:
             check_readable(identify(snapshot.connection), self._file.name)
-            return question(self._reader(snapshot.connection))
+            return question(snapshot.connection)
 
     def _checks(self, connection: apsw.Connection, run_id: str | None) -> Checks:
         if run_id is not None:

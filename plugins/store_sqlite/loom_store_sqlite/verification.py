@@ -9,7 +9,7 @@ from typing import Any, Final
 import apsw
 
 from loom_core.contracts.stores import Finding, RunRecord
-from loom_store_sqlite import payloads, states
+from loom_store_sqlite import payloads, states, timers
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import range_of
@@ -98,6 +98,7 @@ def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> 
     yield from _check_counters(connection, record, run_no)
     yield from _check_calls(connection, record, run_no)
     yield from _check_messages(connection, record, run_no)
+    yield from timers.findings(record)
 
 
 def _check_history(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:

@@ -10,7 +10,7 @@ import apsw
 from loom_core.contracts.stores import AttemptRecord, CallEnd, CallIntent, CallRecord, EncodedState, Settlement
 from loom_core.errors import LeaseLost, LoomError
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import journal, payloads, settling
+from loom_store_sqlite import journal, payloads, settling, timers
 from loom_store_sqlite.beats import Beats, StoreClosed
 from loom_store_sqlite.claims import Claim
 from loom_store_sqlite.database import Database
@@ -312,6 +312,7 @@ class SQLiteWriter:
             )
             settling.insert_step(connection, self._fence, step)
             if woken:
+                timers.forget(connection, self._run_no)
                 settling.consume(connection, self._fence, self._signal_id, step.step_index)
 
         now_s = self._clocks.steady_s()

@@ -305,7 +305,7 @@ def test_a_time_slice_ends_the_wait_before_a_retry(tmp_path: Path) -> None:
         raise ConnectionError
 
     async def main() -> None:
-        patient = RetryPolicy(backoff=ExponentialBackoff(initial_s=3600, max_s=3600))
+        patient = RetryPolicy(backoff=ExponentialBackoff(initial_s=5, max_s=5))
         async with runner(tmp_path, step, retry_policy=patient) as r:
             left = await r.start(run_id="a", initial_state=0, max_seconds=0.05)
             assert (left.status, left.reason) == ("paused", "slice:seconds")

@@ -297,7 +297,7 @@ def test_a_stop_request_ends_after_the_step_under_way_and_cuts_the_wait_before_a
     from loom_core import ExponentialBackoff, RetryPolicy
 
     async def main() -> None:
-        policy = RetryPolicy(max_attempts=3, backoff=ExponentialBackoff(initial_s=3600, max_s=3600))
+        policy = RetryPolicy(max_attempts=3, backoff=ExponentialBackoff(initial_s=5, max_s=5))
 
         async def step(state: int, ctx: Any) -> Any:
             asyncio.get_running_loop().call_later(0.01, r.request_stop)

@@ -45,6 +45,7 @@ def resume(
     retry_failed: bool,
     max_steps: int | None,
     max_seconds: float | None,
+    wait_s: float,
     durability: str | None,
 ) -> int:
     """Drive a run on until it ends, waits, or its slice is used up."""
@@ -65,7 +66,11 @@ def resume(
     async def act(runner: AgentRunner) -> RunResult:
         try:
             return await runner.resume(
-                run_id=run_id, max_steps=max_steps, max_seconds=max_seconds, retry_failed=retry_failed
+                run_id=run_id,
+                max_steps=max_steps,
+                max_seconds=max_seconds,
+                retry_failed=retry_failed,
+                wait_s=wait_s,
             )
         except ValueNotDecodable as error:
             if (await runner.get_run(run_id)).status == "failed":

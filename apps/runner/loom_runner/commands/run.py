@@ -44,6 +44,7 @@ def run(
     given: str | None,
     max_steps: int | None,
     max_seconds: float | None,
+    wait_s: float,
     durability: str | None,
 ) -> int:
     """Start a run and drive it until it ends, waits, or its slice is used up."""
@@ -55,7 +56,9 @@ def run(
     async def act(runner: AgentRunner) -> RunResult:
         state = _initial_state(loaded, runner, text)
         try:
-            return await runner.start(run_id=run_id, initial_state=state, max_steps=max_steps, max_seconds=max_seconds)
+            return await runner.start(
+                run_id=run_id, initial_state=state, max_steps=max_steps, max_seconds=max_seconds, wait_s=wait_s
+            )
         except RunExists:
             stored = await runner.find_completed(run_id, state)
             if stored is None:

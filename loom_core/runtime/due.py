@@ -1,0 +1,41 @@
+"""Whether what a waiting run waits for has come: one rule for every command, store and worker."""
+
+from __future__ import annotations
+
+from loom_core.contracts.stores import RunRecord, SignalRecord
+from loom_core.contracts.timers import Moment, Woken
+
+TIMER = "timer"
+RETRY = "retry"
+
+
+def is_due(record: RunRecord, signal: SignalRecord | None, now: Moment) -> bool:
+    """Return True if a waiting run can go on. A doubt is never due by itself."""
+    if record.reason is not None and record.reason.startswith("doubt:"):
+        return False
+    return _signal_counts(record, signal) or timer_is_due(record, now)
+
+
+def timer_is_due(record: RunRecord, now: Moment) -> bool:
+    """Return True if the run has a timer, and its moment has come by the clock that counts."""
+    left_s = seconds_left(record, now)
+    return left_s is not None and left_s <= 0
+
+
+def seconds_left(record: RunRecord, now: Moment) -> float | None:
+    """Return the seconds until the run's timer is due, None if it has none; a doubt has none."""
+    if record.wake_at is None or (record.reason or "").startswith("doubt:"):
+        return None
+    return now.until(record.wake_at, record.wake_boot)
+
+
+def woken_by(record: RunRecord, signal: SignalRecord | None, now: Moment) -> Woken | None:
+    """Return what woke a due run if no signal did. A signal that is there when the run goes on wins over the time."""
+    if not timer_is_due(record, now) or _signal_counts(record, signal):
+        return None
+    return "timeout" if (record.reason or "").startswith("signal:") else "timer"
+
+
+def _signal_counts(record: RunRecord, signal: SignalRecord | None) -> bool:
+    # A step that was woken by a signal and failed keeps it for its next attempt, which waits for its time all the same.
+    return signal is not None and record.reason != RETRY
