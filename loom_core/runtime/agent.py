@@ -22,7 +22,7 @@ from loom_core.errors import AgentLoadError
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
 
 Step = Callable[..., Awaitable[Any]]
-"""``async def step(state, ctx) -> Continue | Complete | Wait``."""
+"""``async def step(state, ctx) -> Continue | Complete | Sleep | Wait``."""
 
 
 @attrs.frozen(kw_only=True)
