@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import attrs
 
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.retries import Classification, RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -41,9 +42,10 @@ from loom_core.errors import (
 from loom_core.runtime.context import RunContext
 from loom_core.runtime.failures import to_record
 from loom_core.runtime.journal import StepJournal
-from loom_core.runtime.outcomes import Complete, Continue, Parked, Wait
+from loom_core.runtime.outcomes import Complete, Continue, Parked, RunCancelled, Wait
 from loom_core.runtime.shielding import is_requested, to_its_end
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.wishes import Wishes
 
 if TYPE_CHECKING:
     from loom_core.runtime.agent import Step
@@ -106,12 +108,14 @@ class ActiveRun:
         self.task = asyncio.current_task()
         self.broken: Exception | None = None
         self.input_text = claimed.state
+        self.wishes = Wishes(claimed.writer.pending_controls, self.task, services.wall, self._look_up)
         self._calls: tuple[CallRecord, ...] = claimed.calls
+        self._approvals: tuple[ApprovalRecord, ...] = claimed.approvals
         self._journal: StepJournal | None = None
         self._step_index = claimed.record.step_index
         self._attempt_index = claimed.record.attempt_index
-        if claimed.calls:
-            self._journal = StepJournal(self, self._step_index, claimed.calls)
+        if claimed.calls or claimed.approvals:
+            self._journal = StepJournal(self, self._step_index, claimed.calls, claimed.approvals)
         self._step = step
         self._encode = state_codec.encode
         self._decode = state_codec.decode
@@ -149,6 +153,14 @@ class ActiveRun:
             if now >= self._pause_at or step_index >= self._last_step or self._stop.requested:
                 return await self._between_steps(step_index, outcome)
         return outcome
+
+    async def before_first_step(self, state: Any) -> Left | None:
+        """Return how the run was left if what was in its inbox allows no step; None if it goes on."""
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, self._step_index)
+        if self.wishes.paused_by is not None:
+            return await self._pause(self._step_index, state, f"person:{self.wishes.paused_by}")
+        return None
 
     async def abandon(self) -> None:
         """Give the run up where it stands: cancelled, Ctrl-C, or an error that is not the step's.
@@ -270,7 +282,7 @@ class ActiveRun:
         """Execute a step that has calls or a failed attempt already."""
         # A failed attempt may have changed the state object, and an attempt must not see what another one did.
         fresh = state if previous is None else self._decode(self.input_text)
-        context = RunContext.again(self, step_index, self._attempt_index, self._calls, previous)
+        context = RunContext.again(self, step_index, self._attempt_index, self._calls, previous, self._approvals)
         try:
             return await self._attempt(fresh, context)
         except BaseException as error:  # noqa: BLE001 - sorted out there, and raised again where it has to be
@@ -284,6 +296,8 @@ class ActiveRun:
         context.close()
         if self.broken is not None or isinstance(raised, _STORE_FAILED):
             raise raised
+        if self.wishes.cancellation is not None and self._is_over(raised):
+            return await self._cancel(raised, context.step_index)
         parked = context.parked or (raised if isinstance(raised, Parked) else None)
         if parked is not None:
             return await self._park(parked, raised, context.step_index)
@@ -297,7 +311,9 @@ class ActiveRun:
         delay_s = await self._record_failure(error, context)
         if delay_s is None:
             raise error
-        await self._stop.wait(min(delay_s, self._until_s - self._monotonic()))
+        await self.wishes.nap(self._stop, min(delay_s, self._until_s - self._monotonic()))
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, context.step_index)
         reason = self._reason_to_pause(context.step_index - 1)
         if reason is not None:
             return await self._pause(context.step_index, self._decode(self.input_text), reason)
@@ -306,12 +322,44 @@ class ActiveRun:
     async def _park(self, parked: Parked, raised: BaseException, step_index: int) -> Left:
         cancelled = isinstance(raised, asyncio.CancelledError) and is_requested(raised)
         interrupted = cancelled or isinstance(raised, KeyboardInterrupt)
-        settlement = Settlement(step_index=step_index, status=parked.status, reason=parked.reason)
+        settlement = Settlement(
+            step_index=step_index,
+            status=parked.status,
+            reason=parked.reason,
+            wake_at=parked.wake_at,
+            questions=parked.questions,
+        )
         await to_its_end(self._leave(settlement), last_word=interrupted)
         if interrupted:
             raise raised
+        return await self._left_now()
+
+    async def _left_now(self) -> Left:
+        """Return how the run stands now that it was parked; an answer may have come in that moment."""
+        record = await self.store.get_run(self.run_id)
         state = self._decode(self.input_text)
-        return Left(status=parked.status, step_index=step_index, state=state, reason=parked.reason)
+        return Left(status=record.status, step_index=record.step_index, state=state, reason=record.reason)
+
+    def _is_over(self, raised: BaseException) -> bool:
+        """Return True if a cancelled run ends with this; Ctrl-C and a cancelled caller are raised all the same."""
+        if isinstance(raised, (KeyboardInterrupt, asyncio.CancelledError)):
+            return self.wishes.is_cut(raised) or not is_requested(raised)
+        return True
+
+    async def _cancel(self, raised: BaseException | None, step_index: int) -> Left:
+        """End a run that somebody cancelled; what its step raised in cleaning up is kept with it."""
+        self.wishes.close()
+        if self._journal is not None:
+            await self._journal.drain()
+            if self.broken is not None:
+                raise self.broken
+        assert self.wishes.cancellation is not None
+        reason = f"cancelled:{self.wishes.cancellation.by}"
+        expected = raised is None or isinstance(raised, (RunCancelled, Parked, asyncio.CancelledError))
+        error = None if expected or raised is None else to_record(raised, ErrorCategory.UNKNOWN)
+        await self._leave(Settlement(step_index=step_index, status="cancelled", reason=reason, error=error))
+        state = self._decode(self.input_text)
+        return Left(status="cancelled", step_index=step_index, state=state, reason=reason, error=error)
 
     async def _record_failure(self, error: Exception, context: RunContext) -> float | None:
         """Record a failed attempt; return the seconds until the next one, None if the run has failed with it."""
@@ -351,11 +399,16 @@ class ActiveRun:
     async def _between_steps(self, step_index: int, outcome: Continue[Any]) -> Any:
         """Let others have the event loop for a turn, and end the slice if it is used up or a stop was requested."""
         await asyncio.sleep(0)
+        await self.wishes.look()
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, step_index + 1)
         self._pause_at = min(self._monotonic() + YIELD_EVERY_S, self._until_s)
         reason = self._reason_to_pause(step_index)
         return outcome if reason is None else await self._pause(step_index + 1, outcome.state, reason)
 
     def _reason_to_pause(self, last_step: int) -> str | None:
+        if self.wishes.paused_by is not None:
+            return f"person:{self.wishes.paused_by}"
         if self._stop.requested:
             return "interrupt"
         if last_step >= self._last_step:
@@ -367,8 +420,14 @@ class ActiveRun:
         return Left(status="paused", step_index=step_index, state=state, reason=reason)
 
     async def _leave(self, settlement: Settlement) -> None:
+        if self.wishes.taken:
+            settlement = attrs.evolve(settlement, takes=tuple(self.wishes.taken))
         await self.writer.settle(settlement)
         self._left = True
+
+    def _look_up(self) -> None:
+        """Have the next step that ends looked at: there is a wish."""
+        self._pause_at = 0.0
 
 
 def _as_failure(raised: BaseException) -> Exception:

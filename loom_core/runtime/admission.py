@@ -8,7 +8,8 @@ from shlex import quote
 
 import attrs
 
-from loom_core.contracts.stores import ENDED, Owner, RunRecord, SignalRecord
+from loom_core.contracts.people import APPROVAL_REASON
+from loom_core.contracts.stores import ENDED, ClaimedRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import LoomError, RunBusy
 from loom_core.runtime.owners import boot_clock, lease_expired, provably_dead
 
@@ -53,7 +54,7 @@ class Admission:
             raise NothingToDo(record)
         if record.status == "running":
             self._owner_is_gone(record)
-        elif record.status == "waiting" and not self.decide and not is_due(record, signal):
+        elif record.status == "waiting" and not self.decide and not is_due(record, signal, self.wall()):
             raise NothingToDo(record)
 
     def _owner_is_gone(self, record: RunRecord) -> None:
@@ -66,11 +67,29 @@ class Admission:
         )
 
 
-def is_due(record: RunRecord, signal: SignalRecord | None) -> bool:
-    """Return True if what a waiting run waits for has come. A doubt is never due by itself."""
+def is_due(record: RunRecord, signal: SignalRecord | None, wall_s: float) -> bool:
+    """Return True if what a waiting run waits for has come. A doubt is never due by itself.
+
+    A question that was answered has queued its run already; one whose time is up has the answer no.
+    """
     if record.reason is not None and record.reason.startswith("doubt:"):
         return False
+    if record.reason is not None and record.reason.startswith(APPROVAL_REASON):
+        return record.wake_at is not None and record.wake_at <= wall_s
     return signal is not None
+
+
+def still_waits(claimed: ClaimedRun, wall_s: float) -> bool:
+    """Return True if a run that a person had paused while it waited has to wait on when it is resumed.
+
+    Not if it waits in the middle of a step: that is executed again, and finds out by itself.
+    """
+    record = claimed.record
+    if claimed.approvals or claimed.calls or claimed.signal is not None:
+        return False
+    if record.wake_at is not None:
+        return record.wake_at > wall_s
+    return record.wake_signal is not None
 
 
 def is_orphaned(record: RunRecord, *, wall_s: float, boot_s: float | None) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from loom_core.contracts.models import Message, ModelAnswer, ModelBackend, ToolSpec
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, Effect, ErrorRecord
 from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext
 from loom_core.errors import (
@@ -36,6 +38,7 @@ from loom_core.errors import (
     StoreBusy,
     ToolFailed,
 )
+from loom_core.runtime.approving import Answer, Questions, asking_of
 from loom_core.runtime.branches import Scope
 from loom_core.runtime.calls import (
     AskedCall,
@@ -66,11 +69,18 @@ _log = logging.getLogger("loom.runtime")
 class StepJournal:
     """The managed calls of one step, those recorded before included. ``context`` is that of the attempt that asks."""
 
-    def __init__(self, run: ActiveRun, step_index: int, calls: tuple[CallRecord, ...] = ()) -> None:
+    def __init__(
+        self,
+        run: ActiveRun,
+        step_index: int,
+        calls: tuple[CallRecord, ...] = (),
+        approvals: tuple[ApprovalRecord, ...] = (),
+    ) -> None:
         self._run = run
         self._step_index = step_index
         self._tries: dict[str, list[CallRecord]] = {}
         self._turns = Turns()
+        self._questions = Questions(run.run_id, step_index, approvals)
         self._under_way: set[asyncio.Future[None]] = set()
         for call in calls:
             self._tries.setdefault(call.key, []).append(call)
@@ -102,7 +112,9 @@ class StepJournal:
                 last = await self._reconcile(context, tool, arguments, last)
             if last is not None and self._is_final(context, last):
                 return self._replay(last, tool)
-            return await self._execute_tool(context, tool, arguments, self._intent(context, key, asked, last))
+            approval_id = self._questions.allow(context, tool, key, asked, arguments, self._run.services.wall())
+            intent = self._intent(context, key, asked, last, approval_id)
+            return await self._execute_tool(context, tool, arguments, intent)
 
     async def call_model(
         self,
@@ -132,6 +144,25 @@ class StepJournal:
             intent = self._intent(context, key, asked, last)
             return await self._execute_model(context, call, backend, model_name, intent)
 
+    async def ask(
+        self,
+        context: RunContext,
+        scope: Scope,
+        question: str,
+        approvers: tuple[str, ...],
+        expires: float | dt.timedelta | dt.datetime | None,
+    ) -> Answer:
+        """See ``RunContext.ask``."""
+        async with self._turn(context, scope, None) as key:
+            if key in self._tries:
+                last = self._tries[key][-1]
+                raise ReplayMismatch(
+                    f"call {last.call_id} of run `{self._run.run_id}` was `{last.name}`, not a question"
+                )
+            return self._questions.answer(
+                context, asking_of(key, question, approvers, expires, self._run.services.wall())
+            )
+
     # -- before the effect ----------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
@@ -143,7 +174,7 @@ class StepJournal:
         try:
             async with self._turns.of(key):
                 # The attempt may have ended, or its run been left, while this call waited for its turn.
-                context.check_usable()
+                context.check_may_call(scope)
                 yield key
         finally:
             self._under_way.discard(under_way)
@@ -223,7 +254,14 @@ class StepJournal:
             last.name, error.type, error.message, error_category=ErrorCategory(error.category), recorded=True
         )
 
-    def _intent(self, context: RunContext, key: str, asked: AskedCall, last: CallRecord | None) -> CallIntent:
+    def _intent(
+        self,
+        context: RunContext,
+        key: str,
+        asked: AskedCall,
+        last: CallRecord | None,
+        approval_id: str | None = None,
+    ) -> CallIntent:
         return CallIntent(
             step_index=self._step_index,
             key=key,
@@ -236,6 +274,7 @@ class StepJournal:
             arguments_digest=asked.arguments_digest,
             idempotency_key=asked.idempotency_key,
             messages=asked.messages,
+            approval_id=approval_id,
         )
 
     # -- the effect, and its end ----------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from typing import Generic, Literal, TypeVar
 
 import attrs
 
+from loom_core.contracts.people import ApprovalRequest
+
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -50,11 +52,34 @@ class Parked(BaseException):
     """Leaves a step whose run has to wait in the step's middle; the step is executed again later.
 
     Derived from ``BaseException`` so that a step's ``except Exception`` cannot turn "a person must decide" into a
-    failure. ``status`` and ``reason`` are what the run's row says afterwards. Caught by ``ActiveRun``, and carried out
-    of branches by ``gather``.
+    failure. ``status`` and ``reason`` are what the run's row says afterwards, ``questions`` what is asked with it, and
+    ``wake_at`` when it goes on without an answer. Caught by ``ActiveRun``, and carried out of branches by ``gather``.
     """
 
-    def __init__(self, reason: str, status: Literal["waiting", "queued"] = "waiting") -> None:
+    def __init__(
+        self,
+        reason: str,
+        status: Literal["waiting", "queued"] = "waiting",
+        *,
+        questions: tuple[ApprovalRequest, ...] = (),
+        wake_at: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status: Literal["waiting", "queued"] = status
+        self.questions = questions
+        self.wake_at = wake_at
+
+
+class RunCancelled(BaseException):
+    """Raised by the next managed call of a step whose run somebody cancelled: clean up, and let it pass.
+
+    Managed calls can be made while it is handled, until ``ctx.cancellation.deadline``; then the step's task is
+    cancelled. Derived from ``BaseException`` so that ``except Exception`` does not take it for a failure: use
+    ``finally``, or ``except RunCancelled``.
+    """
+
+    def __init__(self, by: str, note: str | None = None) -> None:
+        super().__init__(f"the run was cancelled by {by}" + (f": {note}" if note else ""))
+        self.by = by
+        self.note = note

@@ -27,7 +27,7 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.tools import Tool
 from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
 from loom_core.runtime.active import ActiveRun, Left, Slice
-from loom_core.runtime.admission import Admission, NothingToDo
+from loom_core.runtime.admission import Admission, NothingToDo, still_waits
 from loom_core.runtime.agent import Agent, Step, state_type_of
 from loom_core.runtime.driver import driver
 from loom_core.runtime.failures import classify
@@ -38,6 +38,7 @@ from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerificat
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.wishes import InboxWatch
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -97,6 +98,7 @@ class AgentRunner:
         self._strict = durability == "strict"
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(lease_s)
+        self._inboxes = InboxWatch()
         self._owner = this_owner()
         self._stop = StopRequest()
         self._world = world or World()
@@ -160,9 +162,13 @@ class AgentRunner:
             claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
         except NothingToDo as stop:
             return await self._stored_result(store, stop.record)
+        if admission.admitted_status == "paused" and still_waits(claimed, self._world.wall()):
+            return await self._wait_on(store, claimed)
         # Whoever asks for a failed run to be tried again gets all the attempts of the policy.
         spent = claimed.record.attempt_index if admission.admitted_status == "failed" else 0
-        return await self._drive(store, claimed, bound, (max_steps, max_seconds), attempts_spent=spent)
+        orphaned = admission.admitted_status == "running"
+        bounds = (max_steps, max_seconds)
+        return await self._drive(store, claimed, bound, bounds, attempts_spent=spent, orphaned=orphaned)
 
     async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
@@ -178,8 +184,10 @@ class AgentRunner:
 
     async def send_signal(self, run_id: str, name: str, payload: Any = None) -> SignalRecord:
         """Put a signal with a JSON payload into the run's inbox; it is on disk when this returns."""
+        from loom_core.runtime.controlling import check_signal_name
         from loom_core.values import encode_json
 
+        check_signal_name(name)
         return await self._store("write").send_signal(run_id, name, encode_json(payload, f"signal `{name}`"))
 
     def configure(
@@ -271,6 +279,7 @@ class AgentRunner:
         bounds: tuple[int | None, float | None],
         *,
         attempts_spent: int = 0,
+        orphaned: bool = False,
     ) -> RunResult:
         """Drive a claimed run; whatever happens in here, its lease is released."""
         run: ActiveRun | None = None
@@ -280,17 +289,34 @@ class AgentRunner:
             state = self._state_codec.decode(claimed.state)
             run = self._activate(store, claimed, bound, bounds, attempts_spent)
             self._keeper.watch(claimed.writer)
-            left = await driver()(run, state, first)
+            run.wishes.take_over(claimed.controls, orphaned=orphaned)
+            self._inboxes.watch(run.wishes)
+            left = await run.before_first_step(state) or await driver()(run, state, first)
         except BaseException as error:
             await _abandon(claimed, run, error)
             raise
         finally:
             self._keeper.unwatch(claimed.writer)
+            if run is not None:
+                self._inboxes.unwatch(run.wishes)
             self._driving -= 1
             if not self._driving:
                 # A stop is asked of the runs under way; those that are started later know nothing of it.
                 self._stop = StopRequest()
         return _result_of(claimed.record.run_id, left)
+
+    async def _wait_on(self, store: Store, claimed: ClaimedRun) -> RunResult:
+        """Let a run that was paused while it waited wait again."""
+        record = claimed.record
+        await claimed.writer.settle(
+            Settlement(
+                step_index=record.step_index,
+                status="waiting",
+                reason=f"signal:{record.wake_signal}" if record.wake_signal is not None else "timer",
+                wake_at=record.wake_at,
+            )
+        )
+        return await self._stored_result(store, await store.get_run(record.run_id))
 
     def _activate(
         self,

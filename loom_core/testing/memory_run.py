@@ -6,6 +6,7 @@ import threading
 
 import attrs
 
+from loom_core.contracts.people import CONTROLS, ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -29,6 +30,7 @@ class MemoryRun:
     messages: list[tuple[str, ...]] = attrs.field(factory=list)
     claims: list[ClaimRecord] = attrs.field(factory=list)
     signals: list[SignalRecord] = attrs.field(factory=list)
+    approvals: list[ApprovalRecord] = attrs.field(factory=list)
 
     def last_state(self, step_index: int | None = None) -> str:
         """Return the last state that there is, up to the one that step ``step_index`` starts with."""
@@ -39,6 +41,10 @@ class MemoryRun:
         """Return the earliest signal of that name which no step has consumed."""
         pending = (s for s in self.signals if name is not None and s.name == name and s.consumed_by is None)
         return next(pending, None)
+
+    def pending_controls(self) -> tuple[SignalRecord, ...]:
+        """Return the wishes of people that nothing has taken up."""
+        return tuple(s for s in self.signals if s.name in CONTROLS and s.consumed_by is None)
 
     def position_of(self, step_index: int, key: str, try_index: int) -> int:
         """Return where a call is in ``calls``; raises ``BadInput`` if there is none."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -24,6 +25,7 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.errors import BadInput, RunExists, RunNotFound, StoreUnusable
+from loom_core.testing import memory_approvals
 from loom_core.testing.memory_checks import findings
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
 from loom_core.testing.memory_writer import MemoryWriter
@@ -113,6 +115,7 @@ class MemoryStore:
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
             now = self._wall()
+            memory_approvals.expire(run, now)
             run.claims.append(
                 ClaimRecord(epoch=writer.epoch, owner=owner, at=now, step_index=found.step_index, found=found.status)
             )
@@ -137,18 +140,31 @@ class MemoryStore:
                 calls=tuple(c for c in run.calls if c.step_index == found.step_index),
                 signal=signal,
                 writer=writer,
+                approvals=tuple(a for a in run.approvals if a.step_index == found.step_index),
+                controls=run.pending_controls(),
             )
 
-    async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
+    async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
         self._check_open()
         with self._all.lock:
             run = self._run(run_id)
             signal = SignalRecord(
-                signal_id=len(run.signals) + 1, name=name, payload=payload, sent_at=self._wall(), consumed_by=None
+                signal_id=len(run.signals) + 1,
+                name=name,
+                payload=payload,
+                sent_at=self._wall(),
+                consumed_by=None,
+                sender=sender,
             )
             run.signals.append(signal)
             return signal
+
+    async def answer_approval(self, run_id: str, approval_id: str, answer: ApprovalAnswer) -> ApprovalRecord:
+        """Record a person's answer."""
+        self._check_open()
+        with self._all.lock:
+            return memory_approvals.answer(self._run(run_id), approval_id, answer, self._wall())
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
         """Keep what a call returned after its end was recorded."""
@@ -222,6 +238,16 @@ class MemoryStore:
         """Return the inbox in its order."""
         self._check_open()
         return self._run(run_id).signals[offset : offset + limit]
+
+    async def get_approvals(
+        self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
+    ) -> Sequence[ApprovalRecord]:
+        """Return questions in the order in which they were asked."""
+        self._check_open()
+        runs = [*self._all.by_id.values()] if run_id is None else [self._run(run_id)]
+        now = self._wall()
+        found = [a for r in runs for a in r.approvals if not pending or memory_approvals.is_pending(a, now)]
+        return found[offset : offset + limit]
 
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in their order."""

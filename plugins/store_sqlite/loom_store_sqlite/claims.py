@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import apsw
 
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import Admit, CallRecord, NewRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import RunExists
-from loom_store_sqlite import journal, payloads, states
+from loom_store_sqlite import approvals, inbox, journal, payloads, states
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.queries import all_rows
@@ -25,6 +26,8 @@ class Claim(NamedTuple):
     state: states.Restored
     calls: list[tuple[int, CallRecord]]
     signal: SignalRecord | None
+    approvals: tuple[ApprovalRecord, ...] = ()
+    controls: tuple[SignalRecord, ...] = ()
 
 
 def create(
@@ -99,6 +102,7 @@ def claim(
     doubts = journal.doubt_started(connection, run_no, found.step_index)
     lease = fence.lease()
     now = clocks.wall()
+    approvals.expire(connection, run_no, now)
     connection.execute(
         "UPDATE heads SET status = 'running', reason = NULL, epoch = ?, lease_wall_s = ?, lease_boot_s = ?,"
         " updated_at = ?, ended_at = NULL, result = NULL, error = NULL, unknown_calls = unknown_calls + ?"
@@ -112,6 +116,8 @@ def claim(
         states.at(connection, run_no, found.step_index),
         journal.of_step(connection, run_no, found.step_index),
         signal,
+        approvals.of_step(connection, run_no, found.step_index),
+        tuple(inbox.pending_controls(connection, run_no)),
     )
 
 

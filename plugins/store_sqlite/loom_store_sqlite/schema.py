@@ -142,7 +142,37 @@ CREATE TABLE messages(                 -- conversations as a tree: a longer one 
 CREATE INDEX messages_by_parent ON messages(parent);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_PEOPLE = """
+ALTER TABLE signals ADD COLUMN sent_by TEXT;     -- the name that was given
+ALTER TABLE signals ADD COLUMN sent_user TEXT;   -- the account that gave it
+
+CREATE TABLE approvals(                -- id = run, n-th question
+    id               INTEGER PRIMARY KEY,
+    approval_id      TEXT NOT NULL,
+    kind             TEXT NOT NULL,
+    step_index       INTEGER NOT NULL,
+    key              TEXT NOT NULL,
+    attempt_index    INTEGER NOT NULL,
+    subject          ANY NOT NULL,
+    arguments        ANY NOT NULL,
+    arguments_digest BLOB NOT NULL,
+    approvers        ANY NOT NULL,     -- a JSON list of names
+    asked_at         REAL NOT NULL,
+    expires_at       REAL,
+    facts            ANY,
+    decision         TEXT,             -- NULL: it waits for its answer
+    decided_at       REAL,
+    decided_by       TEXT,
+    decided_user     TEXT,
+    note             ANY,
+    used_at          REAL,
+    used_try         INTEGER
+) STRICT;
+
+CREATE INDEX approvals_pending ON approvals(id) WHERE decision IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _PEOPLE)
 
 COMMIT_STATEMENT = "INSERT INTO temp.commits VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
 """Commits a step: one statement, so that it is atomic by itself and costs one call into SQLite.

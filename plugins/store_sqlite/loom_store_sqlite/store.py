@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
 from loom_core.contracts.stores import (
     Admit,
     AttemptRecord,
@@ -26,7 +27,7 @@ from loom_core.contracts.stores import (
 )
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claims, inbox, journal, payloads
+from loom_store_sqlite import approvals, claims, inbox, journal, payloads
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -99,11 +100,19 @@ class SQLiteStore:
         claim = await self._writing().write(lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name))
         return self._claimed(claim, HistoryEncoder.resume(claim.state.text, claim.state.distance))
 
-    async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
+    async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
         prepared = payloads.prepare(payload)
         return await self._writing().write(
-            lambda c: inbox.append(c, self._reader(c).run_no(run_id), name, prepared, self._clocks.wall())
+            lambda c: inbox.append(c, self._reader(c).run_no(run_id), name, prepared, self._clocks.wall(), sender)
+        )
+
+    async def answer_approval(self, run_id: str, approval_id: str, answer: ApprovalAnswer) -> ApprovalRecord:
+        """Record a person's answer."""
+        return await self._writing().write(
+            lambda c: approvals.answer(
+                c, self._reader(c).run_no(run_id), run_id, approval_id, answer, self._clocks.wall()
+            )
         )
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
@@ -151,6 +160,13 @@ class SQLiteStore:
         """Return the inbox in its order."""
         return await self._read(lambda r: r.signals(run_id, limit=limit, offset=offset))
 
+    async def get_approvals(
+        self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
+    ) -> Sequence[ApprovalRecord]:
+        """Return questions in the order in which they were asked."""
+        now = self._clocks.wall()
+        return await self._read(lambda r: r.approvals(run_id, pending=pending, now=now, limit=limit, offset=offset))
+
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in their order."""
         return await self._read(lambda r: r.claims(run_id, limit=limit, offset=offset))
@@ -191,6 +207,8 @@ class SQLiteStore:
             state=claim.state.text,
             calls=tuple(call for _, call in claim.calls),
             signal=claim.signal,
+            approvals=claim.approvals,
+            controls=claim.controls,
             writer=SQLiteWriter(claim, self._writing(), self._beats, encoder),
         )
 

@@ -23,6 +23,7 @@ _SEQUENCES: Final = {
     "calls": "the journal is incomplete: an effect may have happened that is not recorded",
     "claims": "it is not recorded who owned the run",
     "signals": "a message of the inbox was lost",
+    "approvals": "a question or its answer was lost",
 }
 
 _TEXTS: Final = {
@@ -32,6 +33,7 @@ _TEXTS: Final = {
     "calls": ("arguments", "result", "error", "facts", "late_result"),
     "claims": ("owner",),
     "signals": ("payload",),
+    "approvals": ("subject", "arguments", "approvers", "facts", "note"),
 }
 
 
