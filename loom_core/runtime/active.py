@@ -420,8 +420,9 @@ class ActiveRun:
         return Left(status="paused", step_index=step_index, state=state, reason=reason)
 
     async def _leave(self, settlement: Settlement) -> None:
-        if self.wishes.taken:
-            settlement = attrs.evolve(settlement, takes=tuple(self.wishes.taken))
+        takes = self.wishes.fulfilled_by(settlement.status)
+        if takes:
+            settlement = attrs.evolve(settlement, takes=takes)
         await self.writer.settle(settlement)
         self._left = True
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import attrs
 
 from loom_core.contracts.people import CANCEL, PAUSE
-from loom_core.contracts.stores import SignalRecord
+from loom_core.contracts.stores import ENDED, RunStatus, SignalRecord
 from loom_core.errors import LoomError
 from loom_core.runtime.outcomes import RunCancelled
 from loom_core.runtime.stopping import StopRequest
@@ -35,8 +35,7 @@ class Cancellation:
 class Wishes:
     """The wishes for one active run.
 
-    ``paused_by`` and ``cancellation`` are set once and stay. ``taken`` has the numbers of all messages that leaving
-    the run takes up. ``on_news`` is called whenever one of them is set.
+    ``paused_by`` and ``cancellation`` are set once and stay. ``on_news`` is called whenever one of them is set.
     """
 
     def __init__(
@@ -48,11 +47,11 @@ class Wishes:
     ) -> None:
         self.paused_by: str | None = None
         self.cancellation: Cancellation | None = None
-        self.taken: list[int] = []
         self._read = read
         self._task = task
         self._wall = wall
         self._on_news = on_news
+        self._heard: dict[int, str] = {}
         self._looked_s = -POLL_S
         self._cut = False
         self._timer: asyncio.TimerHandle | None = None
@@ -73,7 +72,7 @@ class Wishes:
             return
         self._looked_s = now_s
         for signal in await self._read():
-            if signal.signal_id not in self.taken:
+            if signal.signal_id not in self._heard:
                 self._take(signal, pauses=True)
 
     async def nap(self, stop: StopRequest, seconds: float) -> None:
@@ -87,6 +86,10 @@ class Wishes:
             await self.look()
             if self.paused_by is not None or self.cancellation is not None:
                 return
+
+    def fulfilled_by(self, status: RunStatus) -> tuple[int, ...]:
+        """Return the messages that are taken up when the run is left so: a cancellation only if the run has ended."""
+        return tuple(number for number, name in self._heard.items() if name != CANCEL or status in ENDED)
 
     def check_may_call(self, told: bool) -> None:
         """Raise ``RunCancelled`` at a managed call: once in each task, and always after the deadline."""
@@ -109,7 +112,7 @@ class Wishes:
                 self._task.uncancel()
 
     def _take(self, signal: SignalRecord, *, pauses: bool) -> None:
-        self.taken.append(signal.signal_id)
+        self._heard[signal.signal_id] = signal.name
         by = "somebody" if signal.sender is None else signal.sender.name
         if signal.name == PAUSE and pauses and self.paused_by is None:
             self.paused_by = by
