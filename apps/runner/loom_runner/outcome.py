@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from loom_cli import ExitStatus, Invocation
 
-from loom_core.contracts.stores import RunRecord
+from loom_core.contracts.people import APPROVAL_REASON
+from loom_core.contracts.stores import RunRecord, SignalRecord
 from loom_core.errors import LoomError
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT
@@ -33,8 +35,11 @@ def exit_status(record: RunRecord) -> ExitStatus:
     return ExitStatus.FAILED
 
 
-def next_command(invocation: Invocation, record: RunRecord) -> str | None:
-    """Return the command that makes sense now, None for a run that is over or in the hands of a living owner."""
+def next_command(invocation: Invocation, record: RunRecord, inbox: Sequence[SignalRecord] = ()) -> str | None:
+    """Return the command that makes sense now, None for a run that is over or in the hands of a living owner.
+
+    ``inbox`` has signals that are known to have come.
+    """
     place = ("--run-id", record.run_id, "--db", database(invocation))
     is_chat = record.agent.name == CHAT_AGENT
     agent = () if record.agent.reference is not None or is_chat else ("AGENT",)
@@ -48,6 +53,10 @@ def next_command(invocation: Invocation, record: RunRecord) -> str | None:
             return shell(("loom-run", "chat", "YOUR MESSAGE", *place))
         if (record.reason or "").startswith("doubt:"):
             return shell(("loom-runner", "explain", *place))
+        if (record.reason or "").startswith(APPROVAL_REASON):
+            return shell(("loom-runner", "approve", (record.reason or "").removeprefix(APPROVAL_REASON), *place))
+        if record.reason == f"signal:{record.wake_signal}" and not any(s.name == record.wake_signal for s in inbox):
+            return shell(("loom-runner", "signal", record.wake_signal or "", *place))
     return shell(resume)
 
 

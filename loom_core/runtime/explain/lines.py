@@ -125,7 +125,7 @@ def _folded(events: Sequence[Event], explanation: RunExplanation) -> str:
     steps = [e.step_index for e in events if isinstance(e, (StepBegan, StepCommitted, CallMade, AttemptFailed))]
     where = f" (steps {number(min(steps))}–{number(max(steps))})" if steps else ""
     out = explanation.left_out
-    more = sum((out.calls or 0, out.attempts, out.claims, out.signals))
+    more = sum((out.calls or 0, out.attempts, out.claims, out.signals, out.approvals))
     unread = f", {number(more)} more not read" if more else ""
     return f"{counted(len(events), 'event')} folded{where}{unread}: --all shows them …"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
 from loom_core.runtime.admission import is_orphaned
 from loom_core.runtime.explain.failure import failure_of
@@ -104,6 +105,9 @@ def _waiting(record: RunRecord, *, come: bool) -> str:
     kind, _, name = (record.reason or "").partition(":")
     if kind == "doubt":
         return f"for a person to decide call {name}, which may or may not have happened"
+    if kind == "approval":
+        until = "" if record.wake_at is None else f" until {date_time(record.wake_at)}"
+        return f"for a person to answer question {name}{until}"
     if kind == "signal":
         if record.agent.name == CHAT_AGENT and name == "message":
             return "your turn" if not come else "for its owner: your message has come"
@@ -119,12 +123,17 @@ def _has_come(record: RunRecord, signals: Sequence[SignalRecord]) -> bool:
 
 
 def _queued(record: RunRecord) -> str:
+    if record.reason == ANSWERED:
+        return "its question was answered; nobody has resumed the run since"
     if record.reason == "resolved":
         return "a call in doubt was decided; nobody has resumed the run since"
     return "nobody works on it"
 
 
 def _paused(record: RunRecord) -> str:
+    kind, _, name = (record.reason or "").partition(":")
+    if kind == "person":
+        return f"{name} wanted it paused"
     words = {
         "slice:steps": "its slice (--max-steps) was used up",
         "slice:seconds": "its slice (--max-seconds) was used up",
@@ -139,4 +148,8 @@ def _failed(record: RunRecord) -> str:
 
 
 def _plain(record: RunRecord) -> str:
+    if record.status == "cancelled":
+        name = (record.reason or "").removeprefix("cancelled:")
+        raised = "" if record.error is None else f"; its clean-up raised {failure_of(record.error)}"
+        return f"by {name or 'somebody'} at step {number(record.step_index)}{raised}"
     return f"after {counted(record.step_index, 'step')}" if record.status == "completed" else ""
