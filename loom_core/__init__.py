@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loom_core.contracts.budgets import Budget
     from loom_core.contracts.models import Message, ModelAnswer, ToolCall, ToolSpec
     from loom_core.contracts.people import Approval, Person
     from loom_core.contracts.retries import ExponentialBackoff, RetryPolicy
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "loom_core.contracts.models": ("Message", "ModelAnswer", "ToolCall", "ToolSpec"),
+    "loom_core.contracts.budgets": ("Budget",),
     "loom_core.contracts.people": ("Approval", "Person"),
     "loom_core.contracts.retries": ("ExponentialBackoff", "RetryPolicy"),
     "loom_core.contracts.tools": ("Done", "NotDone", "Tool", "ToolContext", "ToolResult", "Unknown"),
@@ -76,6 +78,7 @@ __all__ = [
     "Answer",
     "Approval",
     "ApprovalDenied",
+    "Budget",
     "Complete",
     "Continue",
     "Done",

@@ -19,10 +19,12 @@
     ├── RunBusy                      a live owner holds the run; names it
     ├── LeaseLost                    this writer was fenced out and has changed nothing
     ├── StoreBusy                    the database stayed locked for longer than the limit
+    ├── BudgetExhausted              a budget of the run does not have what a call needs; the call was not begun
     ├── ReplayMismatch               a recorded call came back with another tool or other arguments
     ├── ManagedCallOutsideBranch     a managed call from a task that ``ctx.gather`` does not know
     ├── ToolFailed                   what a tool raised, as the step sees it; carries its category
     │   └── ApprovalDenied           a tool that was not called: somebody said no, or nobody answered in time
+    ├── PriceUnknown                 a budget of money, and a model whose price is not known; it was not asked
     ├── ModelFailed                  what a model backend raised, as the step sees it
     ├── NotStarted                   raised *by* a tool: nothing has happened, the call may be made again
     └── StepExecutionError           raised *by* a step that wants to choose its own category
@@ -215,6 +217,17 @@ class StoreBusy(LoomError):
     code = "store_busy"
 
 
+class BudgetExhausted(LoomError):
+    """A budget of the run does not have what a call would reserve; nothing was written. ``budget`` is its name."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, run_id: str, budget: str) -> None:
+        super().__init__(f"the budget of {budget} of run `{run_id}` is used up")
+        self.run_id = run_id
+        self.budget = budget
+
+
 class ReplayMismatch(LoomError):
     """A managed call's recorded tool or arguments differ from what the step asks now; nothing was executed."""
 
@@ -290,6 +303,12 @@ class ApprovalDenied(ToolFailed):
         self.approval_id = approval_id
         self.by = by
         self.note = note
+
+
+class PriceUnknown(CategorisedError):
+    """The run has a budget of money, and the price of the model is not known; unknown is not zero."""
+
+    code = "price_unknown"
 
 
 class ModelFailed(CategorisedError):

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, BudgetRecord, Spending
 from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
 
 RunStatus = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
@@ -112,7 +113,8 @@ class RunRecord:
     ``step_index`` is the number of committed steps and so the step that comes next; ``attempt_index`` the attempt that
     comes next of it. ``reason`` says why a run is paused, waiting or queued, as a code: ``slice:steps``,
     ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``, ``resolved``,
-    ``approval:ID``, ``answered``, ``person:NAME`` (who paused it), ``cancelled:NAME``.
+    ``approval:ID``, ``answered``, ``person:NAME`` (who paused it), ``cancelled:NAME``,
+    ``budget:NAME``, ``budget raised``.
     ``wake_signal`` and ``wake_at`` are what the step that comes next is woken by; the commit of that step clears them.
     """
 
@@ -176,7 +178,8 @@ class CallIntent:
     counts executions of the same key. ``arguments`` is the JSON text that is stored and shown; ``messages`` are the
     messages of a model call, each a JSON text, stored once per run however often they are sent.
     ``idempotency_key`` is the user's own, unique in the run, or None. ``facts`` is a JSON object or None.
-    ``approval_id`` is the approval that allows the call; it is used in the intent's own transaction.
+    ``approval_id`` is the approval that allows the call; it is used in the intent's own transaction. ``reserves`` is
+    taken from the run's budget in the same transaction; None, or a run without a budget, takes nothing.
     """
 
     step_index: int
@@ -192,13 +195,15 @@ class CallIntent:
     messages: tuple[str, ...] = ()
     facts: str | None = None
     approval_id: str | None = None
+    reserves: Spending | None = None
 
 
 @attrs.frozen(kw_only=True)
 class CallEnd:
     """How a managed call ended. ``result`` is JSON for ``done``; ``failed`` has an ``error``, ``unknown`` may have one.
 
-    ``not_started`` marks a failure of which it is certain that nothing happened.
+    ``not_started`` marks a failure of which it is certain that nothing happened. ``spent`` is what the call is known to
+    have spent of the run's budget; None: nobody knows, and it is charged what was reserved.
     """
 
     step_index: int
@@ -211,6 +216,7 @@ class CallEnd:
     tokens_in: int = 0
     tokens_out: int = 0
     decided_by: str | None = None
+    spent: Spending | None = None
 
 
 def may_end(status: CallStatus, decided_by: str | None, end: CallEnd) -> bool:
@@ -317,6 +323,7 @@ class NewRun:
     run_id: str
     agent: AgentRecord
     state: EncodedState
+    budget: Budget | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -333,6 +340,7 @@ class ClaimedRun:
     writer: RunWriter
     approvals: tuple[ApprovalRecord, ...] = ()
     controls: tuple[SignalRecord, ...] = ()
+    budget: BudgetRecord | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -391,6 +399,7 @@ class RunWriter(Protocol):
 
         With an ``approval_id`` also mark that approval as used; raises ``BadInput``, and records nothing, if it is not
         approved, was for another tool or other arguments, or allowed this try (or a later one) of the call already.
+        With ``reserves`` also take that from the run's budget; raises ``BudgetExhausted``, and records nothing.
         """
         ...
 
@@ -495,6 +504,18 @@ class Store(Protocol):
 
     async def get_signals(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[SignalRecord]:
         """Return the inbox in the order in which signals arrived."""
+        ...
+
+    async def add_budget(self, run_id: str, more: Budget) -> BudgetRecord:
+        """Raise limits of a run's budget, on disk before it returns; needs no claim.
+
+        Raises ``BadInput``, and changes nothing, for what the run has no budget of. A run that is paused for want of
+        what it gets more of becomes ``queued`` (``budget raised``) in the same transaction.
+        """
+        ...
+
+    async def get_budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from, its root's; None if it has none."""
         ...
 
     async def get_approvals(

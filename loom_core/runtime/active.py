@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import attrs
 
+from loom_core.contracts.budgets import BUDGET_REASON
 from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.retries import Classification, RetryPolicy
 from loom_core.contracts.stores import (
@@ -32,6 +33,7 @@ from loom_core.contracts.stores import (
     Store,
 )
 from loom_core.errors import (
+    BudgetExhausted,
     ErrorCategory,
     LeaseLost,
     StepExecutionError,
@@ -44,6 +46,7 @@ from loom_core.runtime.failures import to_record
 from loom_core.runtime.journal import StepJournal
 from loom_core.runtime.outcomes import Complete, Continue, Parked, RunCancelled, Wait
 from loom_core.runtime.shielding import is_requested, to_its_end
+from loom_core.runtime.spending import Purse
 from loom_core.runtime.stopping import StopRequest
 from loom_core.runtime.wishes import Wishes
 
@@ -123,8 +126,11 @@ class ActiveRun:
         self._policy = retry_policy
         self._attempts_spent = attempts_spent
         self._stop = stop
-        self._last_step = sys.maxsize if bounds.last_step is None else bounds.last_step
-        self._until_s = math.inf if bounds.until_s is None else bounds.until_s
+        self.purse = Purse(self.run_id, store, claimed.budget, services.prices)
+        # Where the budget ends; whatever ends first, this or the slice, is where the hot path looks up.
+        self._budget_last_step, self._budget_until_s = self.purse.ends(self._step_index, monotonic())
+        self._last_step = min(self._budget_last_step, sys.maxsize if bounds.last_step is None else bounds.last_step)
+        self._until_s = min(self._budget_until_s, math.inf if bounds.until_s is None else bounds.until_s)
         self._strict = strict
         self._commit = claimed.writer.commit
         self._monotonic = monotonic
@@ -160,6 +166,9 @@ class ActiveRun:
             return await self._cancel(None, self._step_index)
         if self.wishes.paused_by is not None:
             return await self._pause(self._step_index, state, f"person:{self.wishes.paused_by}")
+        used_up = self.purse.used_up()
+        if used_up is not None:
+            return await self._pause(self._step_index, state, f"{BUDGET_REASON}{used_up}")
         return None
 
     async def abandon(self) -> None:
@@ -185,6 +194,9 @@ class ActiveRun:
         """Note that the run is broken if a write of its journal fails."""
         try:
             yield
+        except BudgetExhausted:
+            # Nothing was written, and nothing is wrong: the run is paused.
+            raise
         except Exception as error:
             self.broken = error
             raise
@@ -412,8 +424,11 @@ class ActiveRun:
         if self._stop.requested:
             return "interrupt"
         if last_step >= self._last_step:
-            return "slice:steps"
-        return "slice:seconds" if self._monotonic() >= self._until_s else None
+            return f"{BUDGET_REASON}steps" if last_step >= self._budget_last_step else "slice:steps"
+        now = self._monotonic()
+        if now < self._until_s:
+            return None
+        return f"{BUDGET_REASON}seconds" if now >= self._budget_until_s else "slice:seconds"
 
     async def _pause(self, step_index: int, state: Any, reason: str) -> Left:
         await self._leave(Settlement(step_index=step_index, status="paused", reason=reason))

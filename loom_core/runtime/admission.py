@@ -8,6 +8,7 @@ from shlex import quote
 
 import attrs
 
+from loom_core.contracts.budgets import BUDGET_REASON
 from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import ENDED, ClaimedRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import LoomError, RunBusy
@@ -54,8 +55,13 @@ class Admission:
             raise NothingToDo(record)
         if record.status == "running":
             self._owner_is_gone(record)
-        elif record.status == "waiting" and not self.decide and not is_due(record, signal, self.wall()):
+        elif not self.decide and not self._may_go_on(record, signal):
             raise NothingToDo(record)
+
+    def _may_go_on(self, record: RunRecord, signal: SignalRecord | None) -> bool:
+        if record.status == "paused":
+            return not (record.reason or "").startswith(BUDGET_REASON)
+        return record.status != "waiting" or is_due(record, signal, self.wall())
 
     def _owner_is_gone(self, record: RunRecord) -> None:
         if is_orphaned(record, wall_s=self.wall(), boot_s=self.boot()):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
+from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.models import Message, ModelAnswer, ToolSpec
 from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallRecord
@@ -165,6 +166,11 @@ class RunContext:
         """
         scope = self._scope(None, None)
         return await self._open_journal().ask(self, scope, question, tuple(approvers), expires)
+
+    @property
+    def budget(self) -> BudgetRecord | None:
+        """The run's budget and what is spent of it, as of the end of the last managed call; None if it has none."""
+        return self._run.purse.record
 
     @property
     def cancellation(self) -> Cancellation | None:

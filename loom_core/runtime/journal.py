@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from loom_core.contracts.budgets import Spending
 from loom_core.contracts.models import Message, ModelAnswer, ModelBackend, ToolSpec
 from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, Effect, ErrorRecord
 from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext
 from loom_core.errors import (
+    BudgetExhausted,
     CategorisedError,
     ErrorCategory,
     LeaseLost,
@@ -56,6 +58,7 @@ from loom_core.runtime.outcomes import Parked
 from loom_core.runtime.reconciling import ask_reconcile
 from loom_core.runtime.services import Observation
 from loom_core.runtime.shielding import is_requested, to_its_end
+from loom_core.runtime.spending import ModelReservation, out_of
 
 if TYPE_CHECKING:
     from loom_core.runtime.active import ActiveRun
@@ -113,7 +116,9 @@ class StepJournal:
             if last is not None and self._is_final(context, last):
                 return self._replay(last, tool)
             approval_id = self._questions.allow(context, tool, key, asked, arguments, self._run.services.wall())
-            intent = self._intent(context, key, asked, last, approval_id)
+            intent = attrs.evolve(
+                self._intent(context, key, asked, last), approval_id=approval_id, reserves=self._run.purse.for_tool()
+            )
             return await self._execute_tool(context, tool, arguments, intent)
 
     async def call_model(
@@ -141,8 +146,9 @@ class StepJournal:
                     return call.decode(last.result)
                 raise recorded_model_failure(last)
             backend, model_name = self._run.services.model(model)
-            intent = self._intent(context, key, asked, last)
-            return await self._execute_model(context, call, backend, model_name, intent)
+            reservation = await self._run.purse.for_model(model, call.arguments, call.message_texts)
+            intent = attrs.evolve(self._intent(context, key, asked, last), reserves=reservation.amount)
+            return await self._execute_model(context, call, backend, model_name, intent, reservation)
 
     async def ask(
         self,
@@ -260,7 +266,6 @@ class StepJournal:
         key: str,
         asked: AskedCall,
         last: CallRecord | None,
-        approval_id: str | None = None,
     ) -> CallIntent:
         return CallIntent(
             step_index=self._step_index,
@@ -274,7 +279,6 @@ class StepJournal:
             arguments_digest=asked.arguments_digest,
             idempotency_key=asked.idempotency_key,
             messages=asked.messages,
-            approval_id=approval_id,
         )
 
     # -- the effect, and its end ----------------------------------------------------------------------------------
@@ -362,12 +366,24 @@ class StepJournal:
         ) from error
 
     async def _execute_model(
-        self, context: RunContext, call: ModelCall, backend: ModelBackend, model_name: str, intent: CallIntent
+        self,
+        context: RunContext,
+        call: ModelCall,
+        backend: ModelBackend,
+        model_name: str,
+        intent: CallIntent,
+        reservation: ModelReservation,
     ) -> ModelAnswer:
         record = await self._begin(context, intent)
         key = self._run.call_key(record)
         try:
-            answer = await call.ask(backend, model_name, key, lambda event: self._observe("model_event", record, event))
+            answer = await call.ask(
+                backend,
+                model_name,
+                key,
+                lambda event: self._observe("model_event", record, event),
+                reservation.max_tokens,
+            )
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if is_requested(error) and isinstance(error, asyncio.CancelledError):
                 await self._write_cut(record, error)
@@ -382,6 +398,7 @@ class StepJournal:
                 result=call.encode(answer),
                 tokens_in=usage.input_tokens if usage else 0,
                 tokens_out=usage.output_tokens if usage else 0,
+                spent=reservation.spent(usage),
             ),
         )
         return answer
@@ -392,7 +409,10 @@ class StepJournal:
         written = to_record(error, failure.category)
         lost = failure.category is ErrorCategory.TRANSIENT or is_lost_connection(error)
         status: Literal["unknown", "failed"] = "unknown" if lost else "failed"
-        await self._end(record, CallEnd(**place_of(record), status=status, error=written))
+        # A request that was refused was not answered; of any other it is not known what it has cost.
+        refused = not lost and failure.category in (ErrorCategory.VALIDATION, ErrorCategory.PERMISSION)
+        end = CallEnd(**place_of(record), status=status, error=written, spent=Spending() if refused else None)
+        await self._end(record, end)
         if isinstance(error, (CategorisedError, ModelNotFound)):
             return error
         return ModelFailed(
@@ -407,8 +427,13 @@ class StepJournal:
         # on a fact that a sibling's intent, still waiting for a lock, was to carry.
         facts = context.unwritten_facts()
         intent = attrs.evolve(intent, facts=json.dumps(facts, separators=(",", ":")) if facts else None)
-        with self._run.breaking():
-            await self._run.writer.begin_call(intent)
+        try:
+            with self._run.breaking():
+                await self._run.writer.begin_call(intent)
+        except BudgetExhausted as exhausted:
+            if context.parked is None:
+                context.parked = out_of(exhausted)
+            raise context.parked from None
         context.facts_are_written(facts)
         record = begun_record(intent, epoch=self._run.writer.epoch, at=self._run.services.wall())
         self._tries.setdefault(intent.key, []).append(record)
@@ -432,6 +457,8 @@ class StepJournal:
         else:
             tries.append(ended)
         self._observe("call_ended", ended)
+        with contextlib.suppress(StoreBusy):
+            await self._run.purse.refresh()
         return ended
 
     def _late(self, tool: Tool, record: CallRecord, result: object, error: BaseException | None) -> None:

@@ -59,14 +59,14 @@ class Parked(BaseException):
     def __init__(
         self,
         reason: str,
-        status: Literal["waiting", "queued"] = "waiting",
+        status: Literal["waiting", "queued", "paused"] = "waiting",
         *,
         questions: tuple[ApprovalRequest, ...] = (),
         wake_at: float | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.status: Literal["waiting", "queued"] = status
+        self.status: Literal["waiting", "queued", "paused"] = status
         self.questions = questions
         self.wake_at = wake_at
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, merged
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -33,6 +34,7 @@ from loom_core.runtime.driver import driver
 from loom_core.runtime.failures import classify
 from loom_core.runtime.keeper import LeaseKeeper
 from loom_core.runtime.owners import this_owner
+from loom_core.runtime.prices import PriceOf, price_finder
 from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
@@ -103,6 +105,7 @@ class AgentRunner:
         self._stop = StopRequest()
         self._world = world or World()
         self._driving = 0
+        self._price_of: PriceOf | None = None
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -113,10 +116,12 @@ class AgentRunner:
         initial_state: Any = OWN_STATE,
         max_steps: int | None = None,
         max_seconds: float | None = None,
+        budget: Budget | None = None,
     ) -> RunResult:
         """Create a run and drive it until it ends, waits, or the slice is used up.
 
-        ``initial_state`` defaults to the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
+        ``initial_state`` defaults to the agent's own; limits of ``budget`` take the place of the agent's. Raises
+        ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
         before anything is stored; a step's own exception after its failure is recorded.
         """
         check_run_id(run_id)
@@ -126,6 +131,7 @@ class AgentRunner:
         bound = self._bind()
         store = self._store("create")
         new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=encoded)
+        new = attrs.evolve(new, budget=merged(self.agent.budget, budget))
         try:
             claimed = await store.create_run(new, self._owner, self._lease_s)
         except RunExists as error:
@@ -143,8 +149,9 @@ class AgentRunner:
         max_steps: int | None = None,
         max_seconds: float | None = None,
         retry_failed: bool = False,
+        more: Budget | None = None,
     ) -> RunResult:
-        """Go on with a run from its last committed step.
+        """Go on with a run from its last committed step; ``more`` is added to its budget first.
 
         Returns at once, with the status that is stored, if the run has ended or what it waits for has not come.
         Raises ``RunNotFound``, ``RunBusy`` (a live owner has it), ``ValueNotDecodable`` (nothing changed) and, like
@@ -158,6 +165,8 @@ class AgentRunner:
         self._state_codec.decode(await store.get_state(run_id))
         bound = self._bind()
         admission = Admission(retry_failed=retry_failed, wall=self._world.wall)
+        if more is not None:
+            await self._raise_budget(store, record, more)
         try:
             claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
         except NothingToDo as stop:
@@ -305,6 +314,14 @@ class AgentRunner:
                 self._stop = StopRequest()
         return _result_of(claimed.record.run_id, left)
 
+    async def _raise_budget(self, store: Store, record: RunRecord, more: Budget) -> None:
+        """Add to the budget of a run that can be resumed; a live owner is left alone."""
+        if record.status in ("completed", "cancelled"):
+            raise BadInput(f"run `{record.run_id}` is {record.status}; it spends nothing any more")
+        if record.status == "running":
+            Admission(wall=self._world.wall)(record, None)
+        await store.add_budget(record.run_id, more)
+
     async def _wait_on(self, store: Store, claimed: ClaimedRun) -> RunResult:
         """Let a run that was paused while it waited wait again."""
         record = claimed.record
@@ -355,7 +372,13 @@ class AgentRunner:
             classify=classify if self._runtime is None else self._runtime.classify,
             observe=self._observer,
             world=self._world,
+            prices=self._prices,
         )
+
+    def _prices(self) -> PriceOf:
+        if self._price_of is None:
+            self._price_of = price_finder(self._loaded_runtime().config.prices)
+        return self._price_of
 
     def find_tool(self, name: str) -> Tool:
         """Return the tool that a step gets by this name: the agent's own first. Raises ``ToolNotFound``."""

@@ -14,6 +14,7 @@ from loom_core.contracts.models import ModelBackend
 from loom_core.contracts.retries import Classification
 from loom_core.contracts.tools import Tool
 from loom_core.runtime.failures import classify
+from loom_core.runtime.prices import PriceOf, price_finder
 
 
 @attrs.frozen
@@ -56,6 +57,7 @@ class Services:
     classify: Callable[[BaseException], Classification] = classify
     observe: Observer = no_observer
     world: World = attrs.field(factory=World)
+    prices: Callable[[], PriceOf] = lambda: price_finder(None)
 
     def wall(self) -> float:
         """Return the time, Unix seconds."""

@@ -6,6 +6,7 @@ import threading
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, Spending
 from loom_core.contracts.people import CONTROLS, ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -20,6 +21,16 @@ from loom_core.errors import BadInput
 
 
 @attrs.define(kw_only=True)
+class MemoryPurse:
+    """The budget of a root run. ``reserved`` and ``charged`` have the amounts of each call, by run and call id."""
+
+    budget: Budget
+    seconds: float = 0.0
+    reserved: dict[tuple[str, str], Spending] = attrs.field(factory=dict)
+    charged: dict[tuple[str, str], Spending] = attrs.field(factory=dict)
+
+
+@attrs.define(kw_only=True)
 class MemoryRun:
     """Everything of one run. ``messages`` has those of each call, at the call's position."""
 
@@ -31,6 +42,7 @@ class MemoryRun:
     claims: list[ClaimRecord] = attrs.field(factory=list)
     signals: list[SignalRecord] = attrs.field(factory=list)
     approvals: list[ApprovalRecord] = attrs.field(factory=list)
+    purse: MemoryPurse | None = None
 
     def last_state(self, step_index: int | None = None) -> str:
         """Return the last state that there is, up to the one that step ``step_index`` starts with."""

@@ -25,8 +25,8 @@ from loom_core.contracts.stores import (
     call_id,
     may_end,
 )
-from loom_core.errors import BadInput, LeaseLost
-from loom_core.testing import memory_approvals
+from loom_core.errors import BadInput, BudgetExhausted, LeaseLost
+from loom_core.testing import memory_approvals, memory_budgets
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
 
 
@@ -50,7 +50,7 @@ class MemoryWriter:
         self._boot = boot
         self._signal: SignalRecord | None = None
         self._woken = False
-        self._renewed_s = self._steady_s()
+        self._renewed_s = self._claimed_s = self._steady_s()
 
     @property
     def run_id(self) -> str:
@@ -106,6 +106,7 @@ class MemoryWriter:
                 run.attempts.append(settlement.attempt)
                 changes["counters"] = attrs.evolve(record.counters, failed_attempts=len(run.attempts))
             now = self._wall()
+            memory_budgets.work(self._runs, self._run_id, self._steady_s() - self._claimed_s)
             if settlement.status in ENDED:
                 memory_approvals.withdraw(run, now)
             memory_approvals.ask(run, settlement.questions, now)
@@ -134,7 +135,13 @@ class MemoryWriter:
             head = run.record.step_index
             if intent.step_index != head:
                 raise ValueError(f"a call of step {intent.step_index} cannot begin: the run is at step {head}")
+            before = [*run.approvals]
             memory_approvals.use(run, intent, self._wall())
+            try:
+                memory_budgets.reserve(self._runs, self._run_id, intent)
+            except BudgetExhausted:
+                run.approvals = before
+                raise
             counters = run.record.counters
             run.calls.append(self._started(intent))
             run.messages.append(intent.messages)
@@ -167,6 +174,7 @@ class MemoryWriter:
                 tokens_in=end.tokens_in,
                 tokens_out=end.tokens_out,
             )
+            memory_budgets.charge(self._runs, self._run_id, end)
             counters = run.record.counters
             self._renew(
                 run,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, Spending
 from loom_core.contracts.people import CONTROLS, ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
 from loom_core.contracts.stores import (
     CallEnd,
@@ -66,6 +67,7 @@ class _Machine:
             self._signal,
             self._ask,
             *[self._answer] * 2,
+            self._raise_budget,
             self._late_result,
             self._pass_time,
         ]
@@ -96,13 +98,15 @@ class _Machine:
             lambda s: s.get_attempts(run_id, offset=offset),
             lambda s: s.get_signals(run_id),
             lambda s: s.get_approvals(run_id),
+            lambda s: s.get_budget(run_id),
             lambda s: s.get_approvals(pending=offset % 2 == 0, limit=limit, offset=offset),
             lambda s: s.get_claims(run_id, limit=1000),
             lambda s: _messages_of_all(s, run_id),
         ]
 
     async def _create(self) -> None:
-        new = new_run(self._random.choice(RUN_IDS), self._value())
+        budget = self._random.choice((None, Budget(tool_calls=6, tokens=40, seconds=9), Budget(tokens=90)))
+        new = new_run(self._random.choice(RUN_IDS), self._value(), budget=budget)
         await self._claimed(lambda s: s.create_run(new, OWNER, LEASE_S))
 
     async def _claim(self) -> None:
@@ -150,6 +154,7 @@ class _Machine:
             arguments=encode(self._value()).text,
             idempotency_key=self._random.choice((None, "mine")),
             messages=texts,
+            reserves=self._spending() if self._random.random() < 0.7 else None,
         )
         if await self._write(writers, lambda w: w.begin_call(asked)):
             writers.started.append((head, asked.key, 0))
@@ -193,6 +198,19 @@ class _Machine:
         settlement = Settlement(step_index=head, status="waiting", reason=f"approval:{reason}", questions=(request,))
         await self._write(writers, lambda w: w.settle(settlement))
 
+    def _spending(self) -> Spending:
+        return Spending(
+            tool_calls=self._random.randrange(2),
+            tokens_in=self._random.randrange(9),
+            tokens_out=self._random.randrange(9),
+            cost_nano=self._random.randrange(1000),
+        )
+
+    async def _raise_budget(self) -> None:
+        run_id = self._random.choice(RUN_IDS)
+        more = self._random.choice((Budget(tokens=5), Budget(tool_calls=1), Budget(tokens=1, seconds=2)))
+        await self._both(lambda s: s.add_budget(run_id, more))
+
     async def _answer(self) -> None:
         asked = [a for r in RUN_IDS for a in await _questions_of(self._stores[0][1], r)]
         if not asked:
@@ -229,6 +247,8 @@ class _Machine:
             status=cast(Any, status),
             result=encode(self._value()).text if status == "done" else None,
             tokens_in=self._random.randrange(9),
+            not_started=status == "failed" and self._random.random() < 0.5,
+            spent=self._spending() if self._random.random() < 0.5 else None,
         )
         await self._write(writers, lambda w: w.end_call(end))
 
@@ -252,6 +272,7 @@ class _Machine:
         return Settlement(
             step_index=head,
             status=cast(RunStatus, status),
+            reason="budget:tokens" if status == "paused" else None,
             outcome=cast(Any, outcome),
             state=encode(self._value()) if outcome in ("sleep", "wait") else None,
             wake_signal=self._random.choice((None, "go")) if outcome == "wait" else None,
@@ -301,6 +322,6 @@ async def _outcome(answer: Awaitable[Any]) -> Any:
 
 def _comparable(answer: Any) -> Any:
     if isinstance(answer, ClaimedRun):
-        asked_of_it = (answer.approvals, answer.controls)
+        asked_of_it = (answer.approvals, answer.controls, answer.budget)
         return (answer.record, digest(answer.state), answer.calls, answer.signal, *asked_of_it, answer.writer.epoch)
     return [*answer] if isinstance(answer, Sequence) and not isinstance(answer, str) else answer

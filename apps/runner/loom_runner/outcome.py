@@ -10,6 +10,7 @@ from loom_cli import ExitStatus, Invocation
 from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import RunRecord, SignalRecord
 from loom_core.errors import LoomError
+from loom_core.runtime.explain.budgets import OPTIONS, used_up
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT
 from loom_core.runtime.explain.text import counted, number, shell
@@ -31,6 +32,8 @@ def exit_status(record: RunRecord) -> ExitStatus:
     if record.status == "waiting":
         return ExitStatus.WAITING
     if record.status == "paused":
+        if used_up(record) is not None:
+            return ExitStatus.BUDGET
         return ExitStatus.DONE if (record.reason or "").startswith("slice:") else ExitStatus.INTERRUPTED
     return ExitStatus.FAILED
 
@@ -48,6 +51,9 @@ def next_command(invocation: Invocation, record: RunRecord, inbox: Sequence[Sign
         return None
     if record.status == "failed":
         return shell((*resume, "--retry-failed"))
+    exhausted = used_up(record)
+    if exhausted is not None:
+        return shell((*resume, OPTIONS[exhausted], "N"))
     if record.status == "waiting":
         if is_chat and record.reason == "signal:message":
             return shell(("loom-run", "chat", "YOUR MESSAGE", *place))

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import attrs
 
+from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -65,6 +66,7 @@ class Material:
     left_out: Ends
     first_state: str | None = None
     approvals: tuple[ApprovalRecord, ...] = ()
+    budget: BudgetRecord | None = None
 
 
 async def read(store: Store, run_id: str, *, everything: bool = False) -> Material:
@@ -109,6 +111,7 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
         ),
         first_state=await _first_state(store, record),
         approvals=approvals,
+        budget=await store.get_budget(run_id),
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import attrs
 
+from loom_core.contracts.budgets import WORDS
 from loom_core.contracts.stores import CallRecord, RunRecord
+from loom_core.runtime.explain.budgets import OPTIONS, used_up
 from loom_core.runtime.explain.questions import asked_words, open_question, who_may
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.standing import InDoubt, Standing, is_doubtful
@@ -65,6 +67,13 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         return Resuming(what=again, commands=(*again_commands, retry) if decided else (retry, *again_commands))
     if record.status == "waiting" and not standing.signal_has_come:
         return _waiting(material, make, doubts)
+    exhausted = used_up(record)
+    if exhausted is not None:
+        option = OPTIONS[exhausted]
+        return Resuming(
+            what=(f"Nothing until it gets more {WORDS[exhausted]} ({option}); then step {number(record.step_index)}.",),
+            commands=(make.resume("give it more and go on", option, "N"),),
+        )
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
     first = f"{taking_over} executes step {number(record.step_index)}"
     started = any(c.step_index == record.step_index for c in material.calls) or record.attempt_index > 0

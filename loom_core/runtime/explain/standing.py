@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from loom_core.contracts.budgets import RAISED, WORDS
 from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
 from loom_core.runtime.admission import is_orphaned
+from loom_core.runtime.explain.budgets import used_up
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.text import counted, date_time, number
@@ -125,6 +127,8 @@ def _has_come(record: RunRecord, signals: Sequence[SignalRecord]) -> bool:
 def _queued(record: RunRecord) -> str:
     if record.reason == ANSWERED:
         return "its question was answered; nobody has resumed the run since"
+    if record.reason == RAISED:
+        return "its budget was raised; nobody has resumed the run since"
     if record.reason == "resolved":
         return "a call in doubt was decided; nobody has resumed the run since"
     return "nobody works on it"
@@ -134,6 +138,9 @@ def _paused(record: RunRecord) -> str:
     kind, _, name = (record.reason or "").partition(":")
     if kind == "person":
         return f"{name} wanted it paused"
+    exhausted = used_up(record)
+    if exhausted is not None:
+        return f"its budget of {WORDS[exhausted]} is used up"
     words = {
         "slice:steps": "its slice (--max-steps) was used up",
         "slice:seconds": "its slice (--max-seconds) was used up",

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -19,7 +20,7 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.errors import BadInput, RunNotFound
-from loom_store_sqlite import approvals, journal, states
+from loom_store_sqlite import approvals, budgets, journal, states
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.rows import (
     ATTEMPTS,
@@ -117,6 +118,11 @@ class Reader:
         run_no = self.run_no(run_id)
         row_id = journal.find(self._connection, run_no, run_id, call.step_index, call.key, call.try_index)
         return journal.messages_of(self._connection, row_id)
+
+    def budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from."""
+        self.run_no(run_id)
+        return budgets.record_of(self._connection, run_id)
 
     def approvals(
         self, run_id: str | None, *, pending: bool, now: float, limit: int, offset: int

@@ -170,6 +170,34 @@ CREATE TABLE approvals(                -- id = run, n-th question
 ) STRICT;
 
 CREATE INDEX approvals_pending ON approvals(id) WHERE decision IS NULL;
+
+CREATE TABLE budgets(                  -- a root run's limits, NULL for none, and what is spent and reserved of them
+    run_no           INTEGER PRIMARY KEY,
+    tool_calls       INTEGER,
+    tokens           INTEGER,
+    cost_usd         REAL,
+    steps            INTEGER,
+    seconds          REAL,
+    answer_tokens    INTEGER NOT NULL,
+    spent_tool_calls INTEGER NOT NULL,
+    spent_tokens_in  INTEGER NOT NULL,
+    spent_tokens_out INTEGER NOT NULL,
+    spent_cost_nano  INTEGER NOT NULL,
+    spent_seconds    REAL NOT NULL
+) STRICT;
+
+CREATE TABLE reservations(             -- id = the call's; what it reserved, and what it is charged
+    id                  INTEGER PRIMARY KEY,
+    budget_no           INTEGER NOT NULL,
+    reserved_tool_calls INTEGER NOT NULL,
+    reserved_tokens_in  INTEGER NOT NULL,
+    reserved_tokens_out INTEGER NOT NULL,
+    reserved_cost_nano  INTEGER NOT NULL,
+    tool_calls          INTEGER NOT NULL,
+    tokens_in           INTEGER NOT NULL,
+    tokens_out          INTEGER NOT NULL,
+    cost_nano           INTEGER NOT NULL
+) STRICT;
 """
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _PEOPLE)

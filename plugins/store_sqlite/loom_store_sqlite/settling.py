@@ -9,7 +9,7 @@ import apsw
 
 from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import ENDED, AttemptRecord, Settlement
-from loom_store_sqlite import approvals, inbox, payloads
+from loom_store_sqlite import approvals, budgets, inbox, payloads
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import one_row
@@ -61,6 +61,7 @@ def settle(connection: apsw.Connection, fence: Fence, prepared: PreparedSettleme
         consume(connection, fence, signal_id, step.step_index)
     if settlement.attempt is not None:
         insert_attempt(connection, fence, settlement.attempt, prepared.attempt_error)
+    budgets.work(connection, fence.budget_no, fence.clocks.steady_s() - fence.claimed_s)
     if step is not None or settlement.status in ENDED:
         approvals.withdraw(connection, fence.run_no, fence.clocks.wall())
     for request in prepared.questions:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.budgets import Budget, BudgetRecord
 from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
 from loom_core.contracts.stores import (
     Admit,
@@ -27,7 +28,7 @@ from loom_core.contracts.stores import (
 )
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import approvals, claims, inbox, journal, payloads
+from loom_store_sqlite import approvals, budgets, claims, inbox, journal, payloads
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -160,6 +161,20 @@ class SQLiteStore:
         """Return the inbox in its order."""
         return await self._read(lambda r: r.signals(run_id, limit=limit, offset=offset))
 
+    async def add_budget(self, run_id: str, more: Budget) -> BudgetRecord:
+        """Raise limits of a run's budget."""
+
+        def work(connection: apsw.Connection) -> BudgetRecord:
+            reader = self._reader(connection)
+            run_no = reader.run_no(run_id)
+            return budgets.add(connection, reader.run_numbered(run_no), run_no, more, self._clocks.wall())
+
+        return await self._writing().write(work)
+
+    async def get_budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from."""
+        return await self._read(lambda r: r.budget(run_id))
+
     async def get_approvals(
         self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
     ) -> Sequence[ApprovalRecord]:
@@ -209,6 +224,7 @@ class SQLiteStore:
             signal=claim.signal,
             approvals=claim.approvals,
             controls=claim.controls,
+            budget=claim.budget,
             writer=SQLiteWriter(claim, self._writing(), self._beats, encoder),
         )
 
