@@ -115,7 +115,7 @@ class ActiveRun:
         self._calls: tuple[CallRecord, ...] = claimed.calls
         self._approvals: tuple[ApprovalRecord, ...] = claimed.approvals
         self._journal: StepJournal | None = None
-        self._step_index = claimed.record.step_index
+        self._step_index = self._found_at = claimed.record.step_index
         self._attempt_index = claimed.record.attempt_index
         if claimed.calls or claimed.approvals:
             self._journal = StepJournal(self, self._step_index, claimed.calls, claimed.approvals)
@@ -294,7 +294,9 @@ class ActiveRun:
         """Execute a step that has calls or a failed attempt already."""
         # A failed attempt may have changed the state object, and an attempt must not see what another one did.
         fresh = state if previous is None else self._decode(self.input_text)
-        context = RunContext.again(self, step_index, self._attempt_index, self._calls, previous, self._approvals)
+        # What was found with the run is of the step that it was found at, and of no later one.
+        found = (self._calls, self._approvals) if step_index == self._found_at else ((), ())
+        context = RunContext.again(self, step_index, self._attempt_index, found[0], previous, found[1])
         try:
             return await self._attempt(fresh, context)
         except BaseException as error:  # noqa: BLE001 - sorted out there, and raised again where it has to be

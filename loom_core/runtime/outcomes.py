@@ -6,13 +6,20 @@ from typing import Generic, Literal, TypeVar
 
 import attrs
 
-from loom_core.contracts.people import ApprovalRequest
+from loom_core.contracts.people import CONTROL_PREFIX, ApprovalRequest
 
 S = TypeVar("S")
 R = TypeVar("R")
 
 
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+
+
+def _no_control(_outcome: object, _attribute: object, name: str) -> None:
+    if name.startswith(CONTROL_PREFIX):
+        raise ValueError(
+            f"a signal cannot be named `{name}`: names that begin with `{CONTROL_PREFIX}` are the runtime's"
+        )
 
 
 class Continue(Generic[S]):
@@ -45,7 +52,7 @@ class Wait(Generic[S]):
     """Commit ``state`` and wait for the signal of that name; the next step finds it in ``ctx.signal``."""
 
     state: S
-    signal: str = attrs.field(kw_only=True, validator=_NAME)
+    signal: str = attrs.field(kw_only=True, validator=[_NAME, _no_control])
 
 
 class Parked(BaseException):

@@ -10,6 +10,7 @@ import apsw
 
 from loom_core.contracts.stores import Finding, RunRecord
 from loom_store_sqlite import payloads, states
+from loom_store_sqlite.people_checks import check_approvals, check_budget
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import range_of
@@ -98,7 +99,8 @@ def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> 
     for table, meaning in _SEQUENCES.items():
         yield from _check_sequence(connection, record, run_no, table, meaning)
     yield from _check_counters(connection, record, run_no)
-    yield from _check_budget(connection, record, run_no)
+    yield from check_budget(connection, record, run_no)
+    yield from check_approvals(connection, record, run_no)
     yield from _check_calls(connection, record, run_no)
     yield from _check_messages(connection, record, run_no)
 
@@ -189,25 +191,6 @@ def _check_counters(connection: apsw.Connection, record: RunRecord, run_no: int)
                 f"the run's row says {kept}, counted are {count}",
                 "budgets and lists are wrong",
             )
-    yield None
-
-
-def _check_budget(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
-    kept = all_rows(
-        connection,
-        "SELECT spent_tool_calls, spent_tokens_in, spent_tokens_out, spent_cost_nano FROM budgets WHERE run_no = ?",
-        (run_no,),
-    )
-    charged = one_row(
-        connection,
-        "SELECT coalesce(sum(tool_calls), 0), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0),"
-        " coalesce(sum(cost_nano), 0) FROM reservations WHERE budget_no = ?",
-        (run_no,),
-    )
-    if kept and kept[0] != charged:
-        yield _finding(
-            record, "budget", f"its row says {kept[0]} is spent, its calls were charged {charged}", "limits are wrong"
-        )
     yield None
 
 

@@ -414,3 +414,34 @@ def test_a_question_that_nobody_could_answer_is_refused(world: World, arguments:
                 await runner.start(run_id="r")
 
     asyncio.run(main())
+
+
+def test_facts_that_were_found_with_a_run_belong_to_the_step_that_it_was_found_at(world: World) -> None:
+    """A later step that is tried again must not be given what an earlier one drew."""
+    drawn: list[Any] = []
+
+    async def step(state: int, ctx: Any) -> Any:
+        drawn.append(ctx.random())
+        if state == 0:
+            await ctx.ask("Go on?")
+            return Continue(1)
+        if ctx.attempt_index == 0:
+            raise ConnectionError("once more")
+        return Complete(0)
+
+    async def main() -> Any:
+        async with agent(world, step) as runner:
+            await runner.start(run_id="r")
+            await decide(runner, "approved")
+            assert (await runner.resume(run_id="r")).status == "completed"
+            asked, again, first, second = drawn
+            assert (asked == again, first == second, asked == first) == (True, True, False)
+
+    play(main)
+
+
+def test_a_step_cannot_wait_for_a_signal_of_the_runtimes_own() -> None:
+    from loom_core import Wait
+
+    with pytest.raises(ValueError, match="a signal cannot be named `loom:pause`"):
+        Wait(0, signal="loom:pause")
