@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from loom_core.contracts.models import Message, ModelAnswer, ToolCall, ToolSpec
+    from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
     from loom_core.contracts.retries import ExponentialBackoff, RetryPolicy
     from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext, ToolResult, Unknown
     from loom_core.errors import (
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from loom_core.runtime.outcomes import Complete, Continue, Wait
     from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
     from loom_core.runtime.runner import AgentRunner
+    from loom_core.runtime.upgrading import Upgrade
     from loom_core.tailcalls import TailCallError, TailCallReport, TailCallSite, explain_tailcalls, tailrec
     from loom_core.tools import ToolRegistry, tool
 
 _HOMES = {
     "loom_core.contracts.models": ("Message", "ModelAnswer", "ToolCall", "ToolSpec"),
+    "loom_core.contracts.retention": ("CheckpointPolicy", "PayloadPolicy"),
     "loom_core.contracts.retries": ("ExponentialBackoff", "RetryPolicy"),
     "loom_core.contracts.tools": ("Done", "NotDone", "Tool", "ToolContext", "ToolResult", "Unknown"),
     "loom_core.errors": (
@@ -59,6 +62,7 @@ _HOMES = {
     "loom_core.runtime.outcomes": ("Complete", "Continue", "Wait"),
     "loom_core.runtime.results": ("RunResult", "RunStats", "RunStep", "RunVerification"),
     "loom_core.runtime.runner": ("AgentRunner",),
+    "loom_core.runtime.upgrading": ("Upgrade",),
     "loom_core.tailcalls": ("TailCallError", "TailCallReport", "TailCallSite", "explain_tailcalls", "tailrec"),
     "loom_core.tools": ("ToolRegistry", "tool"),
 }
@@ -67,6 +71,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Agent",
     "AgentRunner",
+    "CheckpointPolicy",
     "Complete",
     "Continue",
     "Done",
@@ -79,6 +84,7 @@ __all__ = [
     "ModelFailed",
     "NotDone",
     "NotStarted",
+    "PayloadPolicy",
     "RetryPolicy",
     "RunBusy",
     "RunContext",
@@ -102,6 +108,7 @@ __all__ = [
     "ToolResult",
     "ToolSpec",
     "Unknown",
+    "Upgrade",
     "Wait",
     "explain_tailcalls",
     "hookimpl",

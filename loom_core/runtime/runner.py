@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -38,6 +39,7 @@ from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerificat
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.upgrading import upgraded
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -58,7 +60,8 @@ class AgentRunner:
     URL; a store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data
     and back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of
     plugins; without one the default configuration is used when something of it is needed. ``durability`` ``strict``
-    syncs every step to disk.
+    syncs every step to disk. ``checkpoint_policy`` says which steps stay in the history, ``payload_policy`` how large
+    texts are stored; without them, what the agent says.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class AgentRunner:
         result_type: Any = None,
         tools: ToolRegistry | Iterable[Tool] | None = None,
         retry_policy: RetryPolicy | None = None,
+        checkpoint_policy: CheckpointPolicy | None = None,
+        payload_policy: PayloadPolicy | None = None,
         encode_state: Callable[[Any], Any] | None = None,
         decode_state: Callable[[Any], Any] | None = None,
         encode_result: Callable[[Any], Any] | None = None,
@@ -95,6 +100,8 @@ class AgentRunner:
         self._own_runtime = runtime is None
         self._observer = observer
         self._strict = durability == "strict"
+        self._checkpoints = checkpoint_policy or self.agent.checkpoint_policy or CheckpointPolicy()
+        self._payloads = payload_policy or self.agent.payload_policy or PayloadPolicy()
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(lease_s)
         self._owner = this_owner()
@@ -153,11 +160,12 @@ class AgentRunner:
         record = await store.get_run(run_id)
         self._check_agent(record)
         # Before the claim, so that a state that no longer fits leaves the run as it was.
-        self._state_codec.decode(await store.get_state(run_id))
+        self._state_codec.decode(await self._stored_state(store, record))
         bound = self._bind()
         admission = Admission(retry_failed=retry_failed, wall=self._world.wall)
         try:
-            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
+            own = self.agent.record(self._state_codec.schema_hash)
+            claimed = await store.claim(run_id, self._owner, self._lease_s, admission, own)
         except NothingToDo as stop:
             return await self._stored_result(store, stop.record)
         # Whoever asks for a failed run to be tried again gets all the attempts of the policy.
@@ -277,6 +285,9 @@ class AgentRunner:
         first = claimed.record.step_index
         self._driving += 1
         try:
+            claimed.writer.keep_to(self._checkpoints, self._payloads)
+            if self.agent.upgrades:
+                claimed = attrs.evolve(claimed, state=await self._stored_state(store, claimed.record))
             state = self._state_codec.decode(claimed.state)
             run = self._activate(store, claimed, bound, bounds, attempts_spent)
             self._keeper.watch(claimed.writer)
@@ -376,8 +387,17 @@ class AgentRunner:
                 hint=f"resume it with its own agent: {record.agent.reference or record.agent.name}",
             )
 
+    async def _stored_state(self, store: Store, record: RunRecord) -> str:
+        """Return the state of the step that comes next as this version of the agent reads it."""
+        text = await store.get_state(record.run_id)
+        if not self.agent.upgrades:
+            return text
+        last = await store.get_steps(record.run_id, first=record.step_index - 1, limit=1)
+        writer = await store.get_agent(record.run_id, last[0].epoch if last else 1)
+        return upgraded(self.agent.upgrades, writer.version, text)
+
     async def _stored_result(self, store: Store, record: RunRecord) -> RunResult:
-        state = self._state_codec.decode(await store.get_state(record.run_id))
+        state = self._state_codec.decode(await self._stored_state(store, record))
         return RunResult(
             run_id=record.run_id,
             status=record.status,

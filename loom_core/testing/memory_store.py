@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     Admit,
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     CallStatus,
@@ -23,8 +25,9 @@ from loom_core.contracts.stores import (
     SignalRecord,
     StepRecord,
 )
-from loom_core.errors import BadInput, RunExists, RunNotFound, StoreUnusable
+from loom_core.errors import RunExists, RunNotFound, StoreUnusable
 from loom_core.testing.memory_checks import findings
+from loom_core.testing.memory_forks import forked, state_of
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
 from loom_core.testing.memory_writer import MemoryWriter
 
@@ -61,9 +64,7 @@ class MemoryStore:
         """Create a run, claimed by ``owner``."""
         self._check_open()
         with self._all.lock:
-            if new.run_id in self._all.by_id:
-                status = self._all.by_id[new.run_id].record.status
-                raise RunExists(new.run_id, status, hint="resume it, or choose another id")
+            self._check_free(new.run_id)
             now = self._wall()
             initial = StepRecord(
                 step_index=-1,
@@ -101,7 +102,9 @@ class MemoryStore:
             self._all.by_id[new.run_id] = run
             return ClaimedRun(record=record, state=new.state.text, calls=(), signal=None, writer=writer)
 
-    async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
+    async def claim(
+        self, run_id: str, owner: Owner, lease_s: float, admit: Admit, agent: AgentRecord | None = None
+    ) -> ClaimedRun:
         """Claim a run if ``admit`` agrees."""
         self._check_open()
         with self._all.lock:
@@ -113,8 +116,16 @@ class MemoryStore:
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
             now = self._wall()
+            changed = agent if agent is not None and agent != run.agent_in(found.epoch) else None
             run.claims.append(
-                ClaimRecord(epoch=writer.epoch, owner=owner, at=now, step_index=found.step_index, found=found.status)
+                ClaimRecord(
+                    epoch=writer.epoch,
+                    owner=owner,
+                    at=now,
+                    step_index=found.step_index,
+                    found=found.status,
+                    agent=changed,
+                )
             )
             run.record = attrs.evolve(
                 found,
@@ -138,6 +149,17 @@ class MemoryStore:
                 signal=signal,
                 writer=writer,
             )
+
+    async def fork_run(self, run_id: str, step_index: int, new_id: str, owner: Owner, admit: Admit) -> RunRecord:
+        """Make a run that starts with the state of a step of another one."""
+        self._check_open()
+        with self._all.lock:
+            source = self._run(run_id)
+            admit(source.record, None)
+            self._check_free(new_id)
+            made = forked(source, step_index, new_id, owner, self._wall())
+            self._all.by_id[new_id] = made
+            return made.record
 
     async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
         """Append to the run's inbox."""
@@ -180,22 +202,24 @@ class MemoryStore:
     ) -> Sequence[StepRecord]:
         """Return committed steps from step ``first`` on."""
         self._check_open()
-        start = max(first, -1) + 1
-        found = self._run(run_id).steps[start : start + limit]
+        found = [step for step in self._run(run_id).steps if step.step_index >= first][:limit]
         return found if states else [attrs.evolve(step, state=None) for step in found]
+
+    async def get_gaps(self, run_id: str) -> Sequence[Gap]:
+        """Return which steps the history no longer has."""
+        self._check_open()
+        return [*self._run(run_id).gaps]
+
+    async def get_agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        self._check_open()
+        return self._run(run_id).agent_in(epoch)
 
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
         """Return the state that a step starts with; None: the last one that there is."""
         self._check_open()
         run = self._run(run_id)
-        head = run.record.step_index
-        if step_index is None:
-            return run.last_state()
-        if not 0 <= step_index <= head:
-            raise BadInput(f"run `{run_id}` has no step {step_index}; the next one is {head}")
-        if step_index == head and run.record.status == "completed":
-            raise BadInput(f"run `{run_id}` was completed by step {head - 1}, so there is no state for step {head}")
-        return run.last_state(step_index)
+        return run.last_state() if step_index is None else state_of(run, step_index)
 
     async def get_attempts(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[AttemptRecord]:
         """Return failed attempts in their order."""
@@ -241,6 +265,11 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Close this store; the runs stay for others that were reopened from it."""
         self._closed = True
+
+    def _check_free(self, run_id: str) -> None:
+        if run_id in self._all.by_id:
+            status = self._all.by_id[run_id].record.status
+            raise RunExists(run_id, status, hint="resume it, or choose another id")
 
     def _run(self, run_id: str) -> MemoryRun:
         run = self._all.by_id.get(run_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     ENDED,
     AttemptRecord,
@@ -47,6 +48,7 @@ class MemoryWriter:
         self._wall = wall
         self._boot = boot
         self._signal: SignalRecord | None = None
+        self._checkpoints = CheckpointPolicy()
         self._woken = False
         self._renewed_s = self._steady_s()
 
@@ -69,6 +71,10 @@ class MemoryWriter:
         """Remember what the commit of the step that comes next clears and consumes."""
         self._woken = found.wake_signal is not None or found.wake_at is not None
         self._signal = signal
+
+    def keep_to(self, checkpoints: CheckpointPolicy, payloads: PayloadPolicy) -> None:
+        """Thin the history as this says; texts are stored whole here in any case."""
+        self._checkpoints = checkpoints
 
     async def commit(
         self,
@@ -234,6 +240,8 @@ class MemoryWriter:
         digest: bytes,
         notes: str | None,
     ) -> None:
+        if state is not None:
+            self._thin(run, step_index)
         run.steps.append(
             StepRecord(
                 step_index=step_index,
@@ -250,6 +258,18 @@ class MemoryWriter:
             at = self._signal.signal_id - 1
             run.signals[at] = attrs.evolve(run.signals[at], consumed_by=step_index)
         self._woken = False
+
+    def _thin(self, run: MemoryRun, step_index: int) -> None:
+        period = self._checkpoints.period
+        if not period or (step_index + 1) % period:
+            return
+        if self._checkpoints.mode == "compact":
+            run.drop(-1, step_index - 1)
+            return
+        kept = step_index - period
+        between = [s.step_index for s in run.steps if s.step_index > kept and s.outcome != "initial"]
+        if between:
+            run.drop(min(between), step_index - 1, period)
 
     def _started(self, intent: CallIntent) -> CallRecord:
         return CallRecord(

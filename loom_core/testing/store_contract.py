@@ -19,13 +19,16 @@ from pathlib import Path
 from random import Random
 
 from loom_core.testing.memory_store import MemoryStore
+from loom_core.testing.store_contract_forks import CodeLaws, ForkLaws, ThinningLaws
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
 from loom_core.testing.store_machine import compare
 
 
-class StoreContract(RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws):
+class StoreContract(
+    RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ForkLaws, CodeLaws, ThinningLaws
+):
     """What every store promises."""
 
     def test_random_operations_give_the_answers_of_the_memory_store(self, tmp_path: Path) -> None:

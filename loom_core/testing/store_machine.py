@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import attrs
 
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     CallEnd,
     ClaimedRun,
@@ -21,9 +22,26 @@ from loom_core.contracts.stores import (
 )
 from loom_core.errors import LoomError, RunBusy
 from loom_core.testing.clocks import FakeClocks
-from loom_core.testing.store_values import LEASE_S, OWNER, RIVAL, digest, encode, failed_attempt, intent, new_run
+from loom_core.testing.store_values import (
+    AGENT,
+    LEASE_S,
+    OWNER,
+    RIVAL,
+    admit,
+    digest,
+    encode,
+    failed_attempt,
+    intent,
+    new_run,
+)
 
-RUN_IDS = ("a", "b")
+RUN_IDS = ("a", "b", "c")
+POLICIES = (
+    CheckpointPolicy(),
+    CheckpointPolicy(mode="interval", every=2),
+    CheckpointPolicy(mode="interval", every=3),
+    CheckpointPolicy(mode="compact"),
+)
 
 
 async def compare(
@@ -65,6 +83,7 @@ class _Machine:
             self._signal,
             self._late_result,
             self._pass_time,
+            self._fork,
         ]
 
     async def do_something(self) -> None:
@@ -93,6 +112,8 @@ class _Machine:
             lambda s: s.get_attempts(run_id, offset=offset),
             lambda s: s.get_signals(run_id),
             lambda s: s.get_claims(run_id, limit=1000),
+            lambda s: s.get_gaps(run_id),
+            lambda s: s.get_agent(run_id, limit % 4),
             lambda s: _messages_of_all(s, run_id),
         ]
 
@@ -103,17 +124,26 @@ class _Machine:
     async def _claim(self) -> None:
         run_id, owner = self._random.choice(RUN_IDS), self._random.choice((OWNER, RIVAL))
         forced = self._random.random() < 0.5
+        agent = self._random.choice((None, AGENT, attrs.evolve(AGENT, version="3")))
 
-        def admit(record: RunRecord, signal: SignalRecord | None) -> None:
+        def admit_some(record: RunRecord, signal: SignalRecord | None) -> None:
             if record.status == "running" and not forced:
                 raise RunBusy(record.run_id, str(record.owner))
 
-        await self._claimed(lambda s: s.claim(run_id, owner, LEASE_S, admit))
+        await self._claimed(lambda s: s.claim(run_id, owner, LEASE_S, admit_some, agent))
+
+    async def _fork(self) -> None:
+        source, step_index = self._random.choice(RUN_IDS), self._random.randint(-1, 9)
+        new_id = self._random.choice(RUN_IDS)
+        await self._both(lambda s: s.fork_run(source, step_index, new_id, RIVAL, admit))
 
     async def _claimed(self, claim: Callable[[Store], Awaitable[ClaimedRun]]) -> None:
         tried, oracle = await self._both(claim)
         if isinstance(tried, ClaimedRun) and isinstance(oracle, ClaimedRun):
             self._writers.append(_Writers(tried.writer, oracle.writer))
+            policy = self._random.choice(POLICIES)
+            for writer in (tried.writer, oracle.writer):
+                writer.keep_to(policy, PayloadPolicy(max_inline_bytes=self._random.choice((None, 0, 64))))
             self._writers = self._writers[-4:]
 
     async def _commit(self) -> None:

@@ -20,7 +20,7 @@ trace annotate Trace Span hookimpl LoomError
 """
 PROMISED = frozenset(PROMISED_LINES.split())
 NOT_YET = {
-    *("tailstream", "Sleep", "CheckpointPolicy", "PayloadPolicy", "Budget"),
+    *("tailstream", "Sleep", "Budget"),
     *("trace", "annotate", "Trace", "Span"),
 }
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import attrs
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -62,6 +63,7 @@ class Material:
     unread_calls: tuple[int, int] | None
     left_out: Ends
     first_state: str | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 async def read(store: Store, run_id: str, *, everything: bool = False) -> Material:
@@ -97,6 +99,7 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
         unread_calls=gap,
         left_out=Ends(calls=calls_out, attempts=attempts_out, claims=claims_out, signals=signals_out),
         first_state=await _first_state(store, record),
+        gaps=tuple(await store.get_gaps(run_id)),
     )
 
 

@@ -121,6 +121,8 @@ def _has_come(record: RunRecord, signals: Sequence[SignalRecord]) -> bool:
 def _queued(record: RunRecord) -> str:
     if record.reason == "resolved":
         return "a call in doubt was decided; nobody has resumed the run since"
+    if record.reason == "forked":
+        return "it was forked from another run, and nobody has begun it yet"
     return "nobody works on it"
 
 
@@ -128,6 +130,7 @@ def _paused(record: RunRecord) -> str:
     words = {
         "slice:steps": "its slice (--max-steps) was used up",
         "slice:seconds": "its slice (--max-seconds) was used up",
+        "imported": "it was imported while somebody worked on the run that it is a copy of",
         "interrupt": "it was interrupted (Ctrl-C, a stop request, or a cancelled task)",
     }
     return words.get(record.reason or "", record.reason or "no reason is stored")

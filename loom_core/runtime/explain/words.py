@@ -28,6 +28,9 @@ def words_of(event: Event) -> str:
 
 
 def _created(event: Created) -> str:
+    if event.forked_from is not None:
+        by = "" if event.owner is None else f", by {event.owner}"
+        return f"forked from `{event.forked_from}` at step {number(event.forked_step or 0)}{by}"
     return "created" if event.owner is None else f"created, and begun by {event.owner}"
 
 
@@ -36,7 +39,8 @@ def _claimed(event: Claimed) -> str:
     if event.found == "running":
         before = f", {event.previous}," if event.previous else ""
         found = f"found running: the previous owner{before} had died or fallen silent"
-    return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}"
+    code = "" if event.code is None else f"; with other code: {event.code}"
+    return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}{code}"
 
 
 def _stretch(event: Stretch) -> str:
@@ -49,6 +53,8 @@ def _stretch(event: Stretch) -> str:
 
 
 def _began(event: StepBegan) -> str:
+    if event.of_source:
+        return f"step {number(event.step_index)} of the run that it was forked from"
     return f"step {number(event.step_index)}" + (", executed again from its start" if event.again else "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from loom_core.contracts.stores import SignalRecord
-from loom_store_sqlite import payloads
+from loom_store_sqlite import payloads, seals
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.rows import SEQUENCE_MASK, SIGNALS, range_of, signal_record
@@ -17,8 +17,8 @@ def append(connection: apsw.Connection, run_no: int, name: str, payload: Prepare
     newest = one_row(connection, "SELECT max(id) FROM signals WHERE id BETWEEN ? AND ?", (base, last))[0]
     row_id = base + (newest & SEQUENCE_MASK if newest is not None else 0) + 1
     connection.execute(
-        "INSERT INTO signals(id, name, payload, sent_at) VALUES(?, ?, ?, ?)",
-        (row_id, name, payloads.put(connection, payload), now),
+        "INSERT INTO signals(id, name, payload, sent_at, seal) VALUES(?, ?, ?, ?, ?)",
+        (row_id, name, payloads.put(connection, payload), now, seals.of_signal(name, seals.mark(payload), now)),
     )
     rows = all_rows(connection, f"{SIGNALS} WHERE id = ?", (row_id,))
     return signal_record(connection, rows[0])

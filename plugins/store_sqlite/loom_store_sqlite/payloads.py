@@ -32,11 +32,13 @@ Reference = str | int | None
 """What a column holds: the text itself, the id of a payload, or nothing."""
 
 
-def prepare(text: str | None) -> Prepared:
-    """Return what ``put`` stores for ``text``."""
-    if text is None or len(text) <= INLINE_CHARS:
+def prepare(text: str | None, max_inline_bytes: int | None = None) -> Prepared:
+    """Return what ``put`` stores for ``text``; ``max_inline_bytes`` None is what costs least."""
+    if text is None or (max_inline_bytes is None and len(text) <= INLINE_CHARS):
         return text
     data = text.encode()
+    if max_inline_bytes is not None and len(data) <= max_inline_bytes:
+        return text
     digest = blake2b(data, digest_size=16).digest()
     if len(data) > _COMPRESS_BYTES:
         # Level 1 above 256 KB: the event loop waits for it.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import apsw
 import attrs
 
+from loom_core.contracts.origins import RunOrigin
 from loom_core.contracts.stores import (
     AgentRecord,
     AttemptRecord,
@@ -36,8 +38,9 @@ RUNS = """
 SELECT r.run_no, r.run_id, r.agent_name, r.agent_version, r.agent_reference, r.code_hash, r.schema_hash,
        h.status, h.reason, h.step_index, h.attempt_index, h.epoch, h.lease_wall_s, h.lease_boot_s,
        h.wake_signal, h.wake_at, r.input_digest, r.created_at, h.updated_at, h.ended_at, h.result, h.error,
-       h.calls, h.model_calls, h.failed_attempts, h.failed_calls, h.unknown_calls, h.tokens_in, h.tokens_out
-  FROM runs r JOIN heads h ON h.run_no = r.run_no
+       h.calls, h.model_calls, h.failed_attempts, h.failed_calls, h.unknown_calls, h.tokens_in, h.tokens_out,
+       o.run_no, o.forked_from, o.forked_step, o.imported_from, o.imported_at
+  FROM runs r JOIN heads h ON h.run_no = r.run_no LEFT JOIN origins o ON o.run_no = r.run_no
 """
 STEPS = "SELECT id, outcome, attempt_index, epoch, at, digest, form, body, notes FROM steps"
 ATTEMPTS = "SELECT step_index, attempt_index, epoch, started_at, ended_at, error, retry_at FROM attempts"
@@ -47,7 +50,10 @@ SELECT step_index, key, try_index, attempt_index, epoch, kind, name, effect, arg
        tokens_in, tokens_out
   FROM calls
 """
-CLAIMS = "SELECT id, owner, at, step_index, found FROM claims"
+CLAIMS = """
+SELECT c.id, c.owner, c.at, c.step_index, c.found, a.name, a.version, a.reference, a.code_hash, a.schema_hash
+  FROM claims c LEFT JOIN agents a ON a.id = c.id
+"""
 SIGNALS = "SELECT id, name, payload, sent_at, consumed_by FROM signals"
 
 
@@ -87,12 +93,10 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
     run_no, run_id, *agent = row[:7]
     status, reason, step_index, attempt_index, epoch, wall_s, boot_s, wake_signal, wake_at = row[7:16]
     digest, created_at, updated_at, ended_at, result, error = row[16:22]
-    calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out = row[22:]
+    calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out = row[22:29]
     return RunRecord(
         run_id=run_id,
-        agent=AgentRecord(
-            name=agent[0], version=agent[1], reference=agent[2], code_hash=agent[3], schema_hash=agent[4]
-        ),
+        agent=agent_record(agent),
         status=status,
         reason=reason,
         step_index=step_index,
@@ -118,6 +122,7 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
             tokens_in=tokens_in,
             tokens_out=tokens_out,
         ),
+        origin=_origin(*row[29:]),
     )
 
 
@@ -183,14 +188,21 @@ def call_record(connection: apsw.Connection, row: tuple[Any, ...]) -> CallRecord
 
 def claim_record(connection: apsw.Connection, row: tuple[Any, ...]) -> ClaimRecord:
     """Make a record of a row of ``CLAIMS``."""
-    row_id, owner, at, step_index, found = row
+    row_id, owner, at, step_index, found, *agent = row
     return ClaimRecord(
         epoch=row_id & SEQUENCE_MASK,
         owner=decode_owner(load_required(connection, owner)),
         at=at,
         step_index=step_index,
         found=found,
+        agent=None if agent[0] is None else agent_record(agent),
     )
+
+
+def agent_record(values: Sequence[Any]) -> AgentRecord:
+    """Make a record of the five columns that say which code it is."""
+    name, version, reference, code_hash, schema_hash = values
+    return AgentRecord(name=name, version=version, reference=reference, code_hash=code_hash, schema_hash=schema_hash)
 
 
 def signal_record(connection: apsw.Connection, row: tuple[Any, ...]) -> SignalRecord:
@@ -203,6 +215,14 @@ def signal_record(connection: apsw.Connection, row: tuple[Any, ...]) -> SignalRe
         sent_at=sent_at,
         consumed_by=consumed_by,
     )
+
+
+def _origin(
+    run_no: int | None, forked_from: str | None, forked_step: int | None, imported_from: str | None, at: float | None
+) -> RunOrigin | None:
+    if run_no is None:
+        return None
+    return RunOrigin(forked_from=forked_from, forked_step=forked_step, imported_from=imported_from, imported_at=at)
 
 
 def _owner_of(connection: apsw.Connection, run_no: int, epoch: int) -> Owner | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import apsw
 
 from loom_core.contracts.stores import ENDED, AttemptRecord, Settlement
-from loom_store_sqlite import payloads
+from loom_store_sqlite import payloads, seals
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import one_row
@@ -37,16 +37,25 @@ class PreparedSettlement(NamedTuple):
     attempt_error: Prepared
 
 
-def prepare(settlement: Settlement, part: tuple[int, bytes] | None) -> PreparedSettlement:
-    """Do what takes time before the transaction begins; ``part`` is the new state as history keeps it."""
+def prepare(settlement: Settlement, part: tuple[int, bytes] | None, inline: int | None = None) -> PreparedSettlement:
+    """Do what takes time before the transaction begins; ``part`` is the new state as history keeps it.
+
+    ``inline`` is ``PayloadPolicy.max_inline_bytes``.
+    """
     attempt = settlement.attempt
     return PreparedSettlement(
         settlement,
-        _step_row(settlement, part),
-        payloads.prepare(settlement.result),
-        payloads.prepare(encode_error(settlement.error)),
-        payloads.prepare(encode_error(attempt.error)) if attempt is not None else None,
+        _step_row(settlement, part, inline),
+        payloads.prepare(settlement.result, inline),
+        payloads.prepare(encode_error(settlement.error), inline),
+        payloads.prepare(encode_error(attempt.error), inline) if attempt is not None else None,
     )
+
+
+def with_state(prepared: PreparedSettlement, form: int, body: bytes) -> PreparedSettlement:
+    """Return the settlement with its state in another form."""
+    assert prepared.step is not None
+    return prepared._replace(step=prepared.step._replace(form=form, body=body))
 
 
 def settle(connection: apsw.Connection, fence: Fence, prepared: PreparedSettlement, signal_id: int | None) -> None:
@@ -83,8 +92,8 @@ def insert_attempt(connection: apsw.Connection, fence: Fence, attempt: AttemptRe
     """Add a failed attempt; the run's row has counted it already."""
     count = one_row(connection, "SELECT failed_attempts FROM heads WHERE run_no = ?", (fence.run_no,))[0]
     connection.execute(
-        "INSERT INTO attempts(id, step_index, attempt_index, epoch, started_at, ended_at, error, retry_at)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attempts(id, step_index, attempt_index, epoch, started_at, ended_at, error, retry_at, seal)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fence.base + count,
             attempt.step_index,
@@ -94,6 +103,7 @@ def insert_attempt(connection: apsw.Connection, fence: Fence, attempt: AttemptRe
             attempt.ended_at,
             payloads.put(connection, error),
             attempt.retry_at,
+            seals.of_attempt(attempt, seals.mark(error)),
         ),
     )
 
@@ -141,7 +151,7 @@ def _change_head(connection: apsw.Connection, fence: Fence, prepared: PreparedSe
     )
 
 
-def _step_row(settlement: Settlement, part: tuple[int, bytes] | None) -> StepRow | None:
+def _step_row(settlement: Settlement, part: tuple[int, bytes] | None, inline: int | None) -> StepRow | None:
     if settlement.outcome is None:
         return None
     state = settlement.state
@@ -154,7 +164,7 @@ def _step_row(settlement: Settlement, part: tuple[int, bytes] | None) -> StepRow
         digest,
         form,
         body,
-        payloads.prepare(settlement.notes),
+        payloads.prepare(settlement.notes, inline),
     )
 
 

@@ -9,8 +9,10 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     Admit,
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     CallStatus,
@@ -26,7 +28,7 @@ from loom_core.contracts.stores import (
 )
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claims, inbox, journal, payloads
+from loom_store_sqlite import claims, forking, inbox, journal, payloads
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -93,11 +95,22 @@ class SQLiteStore:
         claim = await self._writing().write(lambda c: claims.create(c, new, first, owner, lease_s, clocks, name))
         return self._claimed(claim, encoder)
 
-    async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
+    async def claim(
+        self, run_id: str, owner: Owner, lease_s: float, admit: Admit, agent: AgentRecord | None = None
+    ) -> ClaimedRun:
         """Claim a run if ``admit`` agrees."""
         clocks, name = self._clocks, self._file.name
-        claim = await self._writing().write(lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name))
+        claim = await self._writing().write(
+            lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name, agent)
+        )
         return self._claimed(claim, HistoryEncoder.resume(claim.state.text, claim.state.distance))
+
+    async def fork_run(self, run_id: str, step_index: int, new_id: str, owner: Owner, admit: Admit) -> RunRecord:
+        """Make a run that starts with the state of a step of another one."""
+        clocks, name = self._clocks, self._file.name
+        return await self._writing().write(
+            lambda c: forking.fork(c, run_id, step_index, new_id, owner, admit, clocks, name)
+        )
 
     async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
         """Append to the run's inbox."""
@@ -128,6 +141,14 @@ class SQLiteStore:
     ) -> Sequence[StepRecord]:
         """Return committed steps from step ``first`` on."""
         return await self._read(lambda r: r.steps(run_id, first=first, limit=limit, with_states=states))
+
+    async def get_gaps(self, run_id: str) -> Sequence[Gap]:
+        """Return which steps the history no longer has."""
+        return await self._read(lambda r: r.gaps(run_id))
+
+    async def get_agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        return await self._read(lambda r: r.agent(run_id, epoch))
 
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
         """Return the state that a step starts with; None: the last one that there is."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 import apsw
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import Finding, RunRecord
-from loom_store_sqlite import payloads, states
+from loom_store_sqlite import gaps, payloads, states
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import range_of
@@ -103,14 +104,15 @@ def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> 
 def _check_history(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
     base, last = range_of(run_no)
     text: str | None = None
+    gone = gaps.listed(connection, run_no)
     position = 0
     cursor = connection.execute(
         "SELECT id, digest, form, body FROM steps WHERE id BETWEEN ? AND ? ORDER BY id", (base, last)
     )
     for row_id, digest, form, body in cursor:
-        position += 1
+        position = _next_kept(gone, position + 1)
         if row_id != base + position:
-            yield _finding(record, f"step {position - 2}", "its row is missing", "the history has a gap")
+            yield _finding(record, f"step {position - 2}", *_misplaced(row_id < base + position))
             position = row_id - base
             text = None
         ends = record.status == "completed" and position == record.step_index + 1
@@ -124,9 +126,22 @@ def _check_history(connection: apsw.Connection, record: RunRecord, run_no: int) 
         yield _finding(
             record,
             "head",
-            f"its row says {record.step_index} committed steps, the history has {position - 1}",
+            f"its row says {record.step_index} committed steps, the history ends after {max(position - 1, 0)}",
             "resuming would execute steps again, or skip some",
         )
+
+
+def _next_kept(gone: Sequence[Gap], position: int) -> int:
+    """Return the first row number from ``position`` on that the history should have."""
+    while (gap := next((g for g in gone if g.holds(position - 2)), None)) is not None:
+        position = position + 1 if gap.every else gap.last + 3
+    return position
+
+
+def _misplaced(unexpected: bool) -> tuple[str, str]:
+    if unexpected:
+        return "there is a row that should have been thinned out", "the record of what was thinned out is wrong"
+    return "its row is missing", "the history has a gap"
 
 
 def _check_state(
