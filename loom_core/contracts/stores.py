@@ -17,6 +17,7 @@ import attrs
 
 from loom_core.contracts.origins import RunOrigin
 from loom_core.contracts.retention import CheckpointPolicy, Gap, PayloadPolicy
+from loom_core.contracts.upkeep import StoreUpkeep
 
 RunStatus = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
 CallStatus = Literal["started", "done", "failed", "unknown"]
@@ -406,7 +407,7 @@ class RunWriter(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(StoreUpkeep, Protocol):
     """Durable runs. A store belongs to the event loop that opened it; other threads open their own.
 
     Readers never block a run and never create anything; they raise ``RunNotFound`` for an unknown run.

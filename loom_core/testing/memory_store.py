@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     Admit,
@@ -25,10 +27,12 @@ from loom_core.contracts.stores import (
     SignalRecord,
     StepRecord,
 )
+from loom_core.contracts.upkeep import Admissible, StoreInfo
 from loom_core.errors import RunExists, RunNotFound, StoreUnusable
 from loom_core.testing.memory_checks import findings
 from loom_core.testing.memory_forks import forked, state_of
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
+from loom_core.testing.memory_upkeep import parts_of, prunable, restored
 from loom_core.testing.memory_writer import MemoryWriter
 
 
@@ -98,6 +102,7 @@ class MemoryStore:
                 counters=RunCounters(claims=1),
             )
             run = MemoryRun(record=record, steps=[initial])
+            writer.writes(run)
             run.claims.append(ClaimRecord(epoch=1, owner=owner, at=now, step_index=0, found="new"))
             self._all.by_id[new.run_id] = run
             return ClaimedRun(record=record, state=new.state.text, calls=(), signal=None, writer=writer)
@@ -113,6 +118,7 @@ class MemoryStore:
             signal = run.pending_signal(found.wake_signal)
             admit(found, signal)
             writer = MemoryWriter(self._all, run_id, found.epoch + 1, lease_s, self._wall, self._boot)
+            writer.writes(run)
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
             now = self._wall()
@@ -251,6 +257,65 @@ class MemoryStore:
         """Return claims in their order."""
         self._check_open()
         return self._run(run_id).claims[offset : offset + limit]
+
+    async def info(self) -> StoreInfo:
+        """Return what is in the store."""
+        self._check_open()
+        runs = [*self._all.by_id.values()]
+        kinds = ("steps", "attempts", "calls", "signals", "claims")
+        return StoreInfo(
+            location=self.location,
+            kind="memory",
+            version=0,
+            bytes=None,
+            free_bytes=0,
+            runs=dict(sorted(Counter(run.record.status for run in runs).items())),
+            rows={"runs": len(runs), **{kind: sum(len(getattr(run, kind)) for run in runs) for kind in kinds}},
+        )
+
+    async def prune_history(self, run_id: str, *, keep_steps: int = 0, dry_run: bool = False) -> int:
+        """Forget whole groups of a run's history."""
+        self._check_open()
+        with self._all.lock:
+            run = self._run(run_id)
+            gone = prunable(run, keep_steps)
+            if gone and not dry_run:
+                run.drop(-1, next(s.step_index for s in run.steps if s.step_index > gone[-1].step_index) - 1)
+            return len(gone)
+
+    async def delete_run(self, run_id: str, admit: Admissible) -> None:
+        """Take a run away with everything that belongs to it."""
+        self._check_open()
+        with self._all.lock:
+            admit(self._run(run_id).record)
+            del self._all.by_id[run_id]
+
+    async def sweep(self) -> int:
+        """Return 0: nothing is left behind here."""
+        self._check_open()
+        return 0
+
+    async def vacuum(self) -> None:
+        """Do nothing: there is no file."""
+        self._check_open()
+
+    async def export_runs(self, run_ids: Sequence[str] | None, take: Callable[[Part], None]) -> None:
+        """Hand out runs part by part."""
+        self._check_open()
+        with self._all.lock:
+            for run in [self._run(run_id) for run_id in (self._all.by_id if run_ids is None else run_ids)]:
+                for part in parts_of(run):
+                    take(part)
+
+    async def import_runs(
+        self, parts: Callable[[], Iterable[Part]], *, imported_from: str | None, skip_existing: bool = False
+    ) -> Sequence[str]:
+        """Add the runs of a dump."""
+        self._check_open()
+        with self._all.lock:
+            made = restored(self._all, parts, imported_from=imported_from, skip_existing=skip_existing, at=self._wall())
+            self._all.by_id |= {run.record.run_id: run for run in made}
+            return [run.record.run_id for run in made]
 
     async def verify(self, run_id: str | None = None) -> Sequence[Finding]:
         """Check what is stored against itself."""

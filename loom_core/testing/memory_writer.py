@@ -50,6 +50,7 @@ class MemoryWriter:
         self._signal: SignalRecord | None = None
         self._checkpoints = CheckpointPolicy()
         self._woken = False
+        self._of: MemoryRun | None = None
         self._renewed_s = self._steady_s()
 
     @property
@@ -66,6 +67,10 @@ class MemoryWriter:
         """Return the lease that a write at this moment gives."""
         boot_s = self._boot()
         return Lease(wall_s=self._wall() + self._lease_s, boot_s=None if boot_s is None else boot_s + self._lease_s)
+
+    def writes(self, run: MemoryRun) -> None:
+        """Remember the run itself: after it was deleted, another one may have its name."""
+        self._of = run
 
     def woken_by(self, found: RunRecord, signal: SignalRecord | None) -> None:
         """Remember what the commit of the step that comes next clears and consumes."""
@@ -189,7 +194,7 @@ class MemoryWriter:
 
     async def read_call(self, idempotency_key: str) -> CallRecord | None:
         """Return the newest call of the run with this key of the user's."""
-        calls = self._runs.by_id[self._run_id].calls
+        calls = [] if self._of is None else self._of.calls
         return next((call for call in reversed(calls) if call.idempotency_key == idempotency_key), None)
 
     def lease_age_s(self) -> float:
@@ -206,7 +211,9 @@ class MemoryWriter:
         return True
 
     def _owned(self, step_index: int | None = None) -> MemoryRun:
-        run = self._runs.by_id[self._run_id]
+        run = self._runs.by_id.get(self._run_id)
+        if run is None or run is not self._of:
+            raise LeaseLost(self._run_id, self._epoch)
         record = run.record
         if record.epoch != self._epoch or record.status != "running" or step_index not in (None, record.step_index):
             raise LeaseLost(self._run_id, self._epoch)

@@ -23,11 +23,22 @@ from loom_core.testing.store_contract_forks import CodeLaws, ForkLaws, ThinningL
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
+from loom_core.testing.store_contract_upkeep import DumpLaws, PruneLaws
 from loom_core.testing.store_machine import compare
 
 
 class StoreContract(
-    RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ForkLaws, CodeLaws, ThinningLaws
+    RunLaws,
+    FenceLaws,
+    JournalLaws,
+    InboxLaws,
+    HistoryLaws,
+    OutcomeLaws,
+    ForkLaws,
+    CodeLaws,
+    ThinningLaws,
+    PruneLaws,
+    DumpLaws,
 ):
     """What every store promises."""
 

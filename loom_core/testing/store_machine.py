@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import attrs
 
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     CallEnd,
@@ -20,7 +21,7 @@ from loom_core.contracts.stores import (
     SignalRecord,
     Store,
 )
-from loom_core.errors import LoomError, RunBusy
+from loom_core.errors import LoomError, RunBusy, RunNotFound
 from loom_core.testing.clocks import FakeClocks
 from loom_core.testing.store_values import (
     AGENT,
@@ -84,6 +85,8 @@ class _Machine:
             self._late_result,
             self._pass_time,
             self._fork,
+            self._delete,
+            self._dump,
         ]
 
     async def do_something(self) -> None:
@@ -136,6 +139,19 @@ class _Machine:
         source, step_index = self._random.choice(RUN_IDS), self._random.randint(-1, 9)
         new_id = self._random.choice(RUN_IDS)
         await self._both(lambda s: s.fork_run(source, step_index, new_id, RIVAL, admit))
+
+    async def _delete(self) -> None:
+        run_id = self._random.choice(RUN_IDS)
+        if self._random.random() < 0.3:
+            await self._both(lambda s: s.delete_run(run_id, lambda record: None))
+            await self._stores[0][0].sweep()
+
+    async def _dump(self) -> None:
+        """Take a run out, delete it and put it in again: its writers are lost, everything else stays."""
+        run_id = self._random.choice(RUN_IDS)
+        imported_from = self._random.choice((None, "elsewhere"))
+        for store in self._stores[0]:
+            await _moved(store, run_id, imported_from)
 
     async def _claimed(self, claim: Callable[[Store], Awaitable[ClaimedRun]]) -> None:
         tried, oracle = await self._both(claim)
@@ -200,7 +216,10 @@ class _Machine:
         if writers is None:
             return
         run_id = writers.oracle.run_id
-        calls = await self._stores[0][1].get_calls(run_id, limit=1000)
+        try:
+            calls = await self._stores[0][1].get_calls(run_id, limit=1000)
+        except RunNotFound:
+            return
         made = [(c.step_index, c.key) for c in calls] + [(0, "never made")]
         step_index, key = self._random.choice(made)
         await self._both(lambda s: s.keep_late_result(run_id, step_index, key, 0, '"late"'))
@@ -230,9 +249,12 @@ class _Machine:
             return None, 0
         # Mostly the newest, sometimes one that may be fenced out.
         writers = self._writers[-1] if self._random.random() < 0.8 else self._random.choice(self._writers)
-        record = await self._stores[0][1].get_run(writers.oracle.run_id)
         wrong = self._random.random() < 0.05
-        return writers, record.step_index + (self._random.choice((-1, 1)) if wrong else 0)
+        try:
+            head = (await self._stores[0][1].get_run(writers.oracle.run_id)).step_index
+        except RunNotFound:
+            head = 0
+        return writers, head + (self._random.choice((-1, 1)) if wrong else 0)
 
     def _settlement(self, head: int) -> Settlement:
         status = self._random.choice(("queued", "paused", "waiting", "completed", "failed"))
@@ -276,6 +298,16 @@ class _Machine:
 
 async def _messages_of_all(store: Store, run_id: str) -> list[list[str]]:
     return [[*await store.get_messages(run_id, call)] for call in await store.get_calls(run_id, limit=1000)]
+
+
+async def _moved(store: Store, run_id: str, imported_from: str | None) -> None:
+    parts: list[Part] = []
+    try:
+        await store.export_runs([run_id], parts.append)
+    except RunNotFound:
+        return
+    await store.delete_run(run_id, lambda record: None)
+    await store.import_runs(lambda: parts, imported_from=imported_from)
 
 
 async def _outcome(answer: Awaitable[Any]) -> Any:

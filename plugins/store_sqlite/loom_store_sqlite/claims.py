@@ -13,7 +13,7 @@ from loom_core.errors import RunExists
 from loom_store_sqlite import journal, payloads, seals, states
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
-from loom_store_sqlite.queries import all_rows
+from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import base_of, encode_owner
 
@@ -81,10 +81,14 @@ def insert_run(
     origin: RunOrigin | None = None,
 ) -> int:
     """Insert what never changes of a run; return its number."""
+    run_no: int = one_row(
+        connection, "SELECT max(coalesce((SELECT max(run_no) FROM runs), 0), max(last_run_no)) + 1 FROM numbers"
+    )[0]
     connection.execute(
-        "INSERT INTO runs(run_id, agent_name, agent_version, agent_reference, code_hash, schema_hash, input_digest,"
-        " created_at, seal) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs(run_no, run_id, agent_name, agent_version, agent_reference, code_hash, schema_hash,"
+        " input_digest, created_at, seal) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            run_no,
             run_id,
             *seals.agent_values(agent),
             input_digest,
@@ -92,7 +96,6 @@ def insert_run(
             seals.of_run(run_id, agent, input_digest, created_at, origin),
         ),
     )
-    run_no = connection.last_insert_rowid()
     if origin is not None:
         values = (run_no, *seals.origin_values(origin))
         connection.execute(

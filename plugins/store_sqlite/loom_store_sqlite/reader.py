@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -36,6 +37,8 @@ from loom_store_sqlite.rows import (
     step_record,
 )
 
+T = TypeVar("T")
+
 
 def not_kept(run_id: str, step_index: int) -> BadInput:
     """Return the error for a state that was thinned out or pruned."""
@@ -53,6 +56,10 @@ class Reader:
     def __init__(self, connection: apsw.Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+
+    def ask(self, question: Callable[[apsw.Connection, str], T]) -> T:
+        """Ask something of the whole file."""
+        return question(self._connection, self._name)
 
     def run_no(self, run_id: str) -> int:
         """Return the run's number; raises ``RunNotFound``."""

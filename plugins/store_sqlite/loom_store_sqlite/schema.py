@@ -166,6 +166,12 @@ CREATE TABLE agents(                   -- id = run, epoch: a claim by other code
     schema_hash TEXT
 ) STRICT;
 
+CREATE TABLE numbers(                  -- one row: the highest run_no of runs that were deleted, never given again
+    last_run_no INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO numbers VALUES(0);
+
 -- 8 bytes of BLAKE2b over what must not change in the row any more (loom_store_sqlite.seals); NULL: not sealed
 ALTER TABLE runs ADD COLUMN seal BLOB;
 ALTER TABLE claims ADD COLUMN seal BLOB;

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     Admit,
@@ -26,9 +27,10 @@ from loom_core.contracts.stores import (
     SignalRecord,
     StepRecord,
 )
+from loom_core.contracts.upkeep import Admissible, StoreInfo
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claims, forking, inbox, journal, payloads
+from loom_store_sqlite import claims, dumping, forking, inbox, journal, payloads, upkeep
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -175,6 +177,57 @@ class SQLiteStore:
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in their order."""
         return await self._read(lambda r: r.claims(run_id, limit=limit, offset=offset))
+
+    async def info(self) -> StoreInfo:
+        """Return what is in the file."""
+        return await self._read(lambda r: r.ask(upkeep.info))
+
+    async def prune_history(self, run_id: str, *, keep_steps: int = 0, dry_run: bool = False) -> int:
+        """Forget whole groups of a run's history."""
+        name = self._file.name
+        if dry_run:
+            return await self._read(
+                lambda r: r.ask(lambda c, _: upkeep.prune_history(c, name, run_id, keep_steps, dry_run=True))
+            )
+        return await self._writing().write(lambda c: upkeep.prune_history(c, name, run_id, keep_steps, dry_run=False))
+
+    async def delete_run(self, run_id: str, admit: Admissible) -> None:
+        """Take a run away with everything that belongs to it."""
+        await self._writing().write(lambda c: upkeep.delete_run(c, self._file.name, run_id, admit))
+
+    async def sweep(self) -> int:
+        """Delete texts that nothing refers to any more."""
+        return await self._writing().write(upkeep.sweep)
+
+    async def vacuum(self) -> None:
+        """Write the file anew without its unused pages, and fold the log into it."""
+        await self._writing().vacuum()
+
+    async def export_runs(self, run_ids: Sequence[str] | None, take: Callable[[Part], None]) -> None:
+        """Hand out runs part by part, from one snapshot."""
+        self._check_open()
+        check_created(self._file)
+        with Snapshot(self._file) as snapshot:
+            check_readable(identify(snapshot.connection), self._file.name)
+            yield_at = time.monotonic() + _YIELD_EVERY_S
+            for part in dumping.parts_of(snapshot.connection, self._file.name, run_ids):
+                take(part)
+                if time.monotonic() > yield_at:
+                    await asyncio.sleep(0)
+                    yield_at = time.monotonic() + _YIELD_EVERY_S
+
+    async def import_runs(
+        self, parts: Callable[[], Iterable[Part]], *, imported_from: str | None, skip_existing: bool = False
+    ) -> Sequence[str]:
+        """Add the runs of a dump in one transaction."""
+        name, at = self._file.name, self._clocks.wall()
+
+        def work(connection: apsw.Connection) -> list[str]:
+            return dumping.restore(
+                connection, name, parts, imported_from=imported_from, skip_existing=skip_existing, at=at
+            )
+
+        return await self._writing().write(work)
 
     async def verify(self, run_id: str | None = None) -> Sequence[Finding]:
         """Check what is stored against itself, in a snapshot that keeps no run from going on."""

@@ -15,6 +15,7 @@ from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import range_of
 from loom_store_sqlite.settling import digest_of_result
+from loom_store_sqlite.upkeep import TEXTS
 
 Checks = Iterator[Finding | None]
 """Findings, and None wherever the caller may do something else in between."""
@@ -24,15 +25,6 @@ _SEQUENCES: Final = {
     "calls": "the journal is incomplete: an effect may have happened that is not recorded",
     "claims": "it is not recorded who owned the run",
     "signals": "a message of the inbox was lost",
-}
-
-_TEXTS: Final = {
-    "heads": ("result", "error"),
-    "steps": ("notes",),
-    "attempts": ("error",),
-    "calls": ("arguments", "result", "error", "facts", "late_result"),
-    "claims": ("owner",),
-    "signals": ("payload",),
 }
 
 
@@ -271,7 +263,10 @@ def _is_rooted(connection: apsw.Connection, run_no: int, last: int, known: dict[
 
 
 def _check_texts(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
-    for table, columns in _TEXTS.items():
+    for table, columns in TEXTS.items():
+        if table == "messages":
+            # Looked at from the calls that were made with them.
+            continue
         key, ids = ("run_no", (run_no, run_no)) if table == "heads" else ("id", range_of(run_no))
         for column in columns:
             missing = all_rows(
