@@ -20,7 +20,7 @@ from loom_core.contracts.stores import (
 )
 from loom_core.errors import BadInput
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import gaps, payloads, seals, states
+from loom_store_sqlite import gaps, inbox, payloads, seals, states
 from loom_store_sqlite.claims import check_free, insert_run
 from loom_store_sqlite.queries import all_rows
 from loom_store_sqlite.reader import Reader
@@ -154,6 +154,7 @@ class _Restoring:
         record, self._record = self._record, None
         if record is None:
             return
+        inbox.note_count(self._connection, self._run_no)
         self._head(arrived(record, imported_from=None, at=self._at, open_calls=self._open_calls))
         for finding in check_run(self._connection, self._name, self._run_no):
             if finding is not None:
@@ -321,7 +322,7 @@ class _Restoring:
                 payloads.put(self._connection, payload),
                 signal.sent_at,
                 signal.consumed_by,
-                seals.of_signal(signal.name, seals.mark(payload), signal.sent_at),
+                seals.of_signal(signal.name, seals.mark(payload), signal.sent_at, signal.consumed_by),
             ),
         )
 

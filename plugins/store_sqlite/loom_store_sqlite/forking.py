@@ -9,7 +9,7 @@ from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import Admit, EncodedState, Owner, RunRecord
 from loom_core.errors import BadInput
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import gaps, messages
+from loom_store_sqlite import gaps, inbox, messages, seals
 from loom_store_sqlite.claims import check_free, insert_run, record_claim
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
@@ -116,10 +116,11 @@ def _take_over_signal(connection: apsw.Connection, run_no: int, new_no: int, ste
         return None
     row_id, name = rows[0]
     connection.execute(
-        "INSERT INTO signals(id, name, payload, sent_at, seal) SELECT ?, name, payload, sent_at, seal"
-        " FROM signals WHERE id = ?",
+        "INSERT INTO signals(id, name, payload, sent_at) SELECT ?, name, payload, sent_at FROM signals WHERE id = ?",
         (base_of(new_no) + 1, row_id),
     )
+    seals.seal_signal(connection, base_of(new_no) + 1)
+    inbox.note_count(connection, new_no)
     found: str = name
     return found
 

@@ -86,9 +86,11 @@ def load_required(connection: apsw.Connection, reference: Reference) -> str:
 
 def unpack(form: int, body: str | bytes) -> str:
     """Return the text of a stored payload; raises ``apsw.CorruptError``."""
-    if form == _PLAIN and isinstance(body, str):
+    if (form == _PLAIN) != isinstance(body, str) or form not in (_PLAIN, _ZLIB):
+        raise apsw.CorruptError(f"a payload of form {form} cannot be read")
+    if isinstance(body, str):
         return body
     try:
-        return zlib.decompress(body).decode()  # type: ignore[arg-type]
+        return zlib.decompress(body).decode()
     except (zlib.error, TypeError, UnicodeDecodeError) as error:
         raise apsw.CorruptError(f"a payload cannot be read: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 import attrs
@@ -27,6 +27,8 @@ from loom_core.contracts.stores import (
 )
 from loom_store_sqlite.payloads import load, load_required
 from loom_store_sqlite.queries import all_rows
+
+T = TypeVar("T")
 
 OUTCOMES: Final[tuple[OutcomeKind, ...]] = ("initial", "continue", "sleep", "wait", "complete")
 """The codes in ``steps.outcome``; COMMIT_STATEMENT knows that 1 is ``continue``."""
@@ -75,7 +77,7 @@ def encode_error(error: ErrorRecord | None) -> str | None:
 
 def decode_error(text: str | None) -> ErrorRecord | None:
     """Return the error that ``encode_error`` wrote."""
-    return None if text is None else ErrorRecord(**_object(text))
+    return None if text is None else _made(ErrorRecord, text)
 
 
 def encode_owner(owner: Owner) -> str:
@@ -85,7 +87,7 @@ def encode_owner(owner: Owner) -> str:
 
 def decode_owner(text: str) -> Owner:
     """Return the owner that ``encode_owner`` wrote."""
-    return Owner(**_object(text))
+    return _made(Owner, text)
 
 
 def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
@@ -150,7 +152,7 @@ def attempt_record(connection: apsw.Connection, row: tuple[Any, ...]) -> Attempt
         epoch=epoch,
         started_at=started_at,
         ended_at=ended_at,
-        error=ErrorRecord(**_object(load_required(connection, error))),
+        error=_made(ErrorRecord, load_required(connection, error)),
         retry_at=retry_at,
     )
 
@@ -228,6 +230,13 @@ def _origin(
 def _owner_of(connection: apsw.Connection, run_no: int, epoch: int) -> Owner | None:
     rows = all_rows(connection, "SELECT owner FROM claims WHERE id = ?", (base_of(run_no) + epoch,))
     return decode_owner(load_required(connection, rows[0][0])) if rows else None
+
+
+def _made(kind: type[T], text: str) -> T:
+    try:
+        return kind(**_object(text))
+    except TypeError as error:
+        raise apsw.CorruptError(f"a record is no {kind.__name__}: {error}") from error
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -166,6 +166,11 @@ CREATE TABLE agents(                   -- id = run, epoch: a claim by other code
     schema_hash TEXT
 ) STRICT;
 
+CREATE TABLE inboxes(                  -- how many signals have come to a run; none before this version
+    run_no  INTEGER PRIMARY KEY,
+    signals INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE numbers(                  -- one row: the highest run_no of runs that were deleted, never given again
     last_run_no INTEGER NOT NULL
 ) STRICT;

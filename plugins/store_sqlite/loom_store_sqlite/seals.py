@@ -59,16 +59,23 @@ def of_attempt(attempt: AttemptRecord, error: str | None) -> bytes:
     return seal((*numbers, float(attempt.started_at), float(attempt.ended_at), retry_at, error))
 
 
-def of_signal(name: str, payload: str | None, sent_at: float) -> bytes:
+def of_signal(name: str, payload: str | None, sent_at: float, consumed_by: int | None = None) -> bytes:
     """Return the seal of a signal; ``payload`` is a mark."""
-    return seal((name, payload, float(sent_at)))
+    return seal((name, payload, float(sent_at), consumed_by))
+
+
+def seal_signal(connection: apsw.Connection, row_id: int) -> None:
+    """Seal a signal that has just been consumed."""
+    rows = all_rows(connection, "SELECT name, payload, sent_at, consumed_by FROM signals WHERE id = ?", (row_id,))
+    for name, payload, sent_at, consumed_by in rows:
+        made = of_signal(name, mark_stored(connection, payload), sent_at, consumed_by)
+        connection.execute("UPDATE signals SET seal = ? WHERE id = ?", (made, row_id))
 
 
 def of_call(connection: apsw.Connection, row_id: int) -> bytes:
     """Return the seal of a call as it is stored now."""
     row = all_rows(connection, _CALL, (row_id,))[0]
-    *values, arguments, result, error = row
-    return seal((*values, *(mark_stored(connection, text) for text in (arguments, result, error))))
+    return seal((*row[:-4], *(mark_stored(connection, text) for text in row[-4:])))
 
 
 def seal_call(connection: apsw.Connection, row_id: int) -> None:
@@ -79,7 +86,7 @@ def seal_call(connection: apsw.Connection, row_id: int) -> None:
 # Without the epoch, which is another one in a fork.
 _CALL = """
 SELECT step_index, key, try_index, attempt_index, kind, name, effect, arguments_digest, idempotency_key, status,
-       not_started, started_at, ended_at, decided_by, tokens_in, tokens_out, arguments, result, error
+       not_started, started_at, ended_at, decided_by, tokens_in, tokens_out, arguments, result, error, facts
   FROM calls WHERE id = ?
 """
 

@@ -115,6 +115,7 @@ def consume(connection: apsw.Connection, fence: Fence, signal_id: int | None, st
             "UPDATE signals SET consumed_by = ? WHERE id = ? AND consumed_by IS NULL",
             (step_index, fence.base + signal_id),
         )
+        seals.seal_signal(connection, fence.base + signal_id)
 
 
 def _change_head(connection: apsw.Connection, fence: Fence, prepared: PreparedSettlement) -> None:

@@ -15,7 +15,7 @@ from loom_store_sqlite.rows import base_of, range_of
 BY_ID: Final = ("steps", "attempts", "calls", "claims", "signals", "gaps", "agents")
 """Tables whose ids are run_no << 32 | n."""
 
-BY_RUN_NO: Final = ("heads", "origins", "runs")
+BY_RUN_NO: Final = ("heads", "origins", "inboxes", "runs")
 """Tables with one row a run."""
 
 SHARED: Final = ("payloads", "messages", "numbers")

@@ -13,9 +13,10 @@ from loom_core.contracts.stores import Finding, RunRecord
 from loom_store_sqlite import gaps, payloads, states
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
+from loom_store_sqlite.row_checks import check_rows
 from loom_store_sqlite.rows import range_of
 from loom_store_sqlite.settling import digest_of_result
-from loom_store_sqlite.upkeep import TEXTS
+from loom_store_sqlite.upkeep import BY_ID, BY_RUN_NO, TEXTS
 
 Checks = Iterator[Finding | None]
 """Findings, and None wherever the caller may do something else in between."""
@@ -28,11 +29,15 @@ _SEQUENCES: Final = {
 }
 
 
+_OF_RUNS: Final = dict.fromkeys(BY_ID, "id >> 32") | dict.fromkeys(BY_RUN_NO, "run_no")
+
+
 def check_file(connection: apsw.Connection) -> Checks:
     """Check the file's structure, by SQLite itself, and the payloads that all runs share."""
     try:
         yield from _check_structure(connection)
         yield from _check_payloads(connection)
+        yield from _check_numbers(connection)
     except apsw.CorruptError as error:
         yield damage(None, str(error))
 
@@ -61,6 +66,29 @@ def _check_payloads(connection: apsw.Connection) -> Checks:
         yield None
 
 
+def _check_numbers(connection: apsw.Connection) -> Checks:
+    if len(all_rows(connection, "SELECT last_run_no FROM numbers WHERE last_run_no >= 0")) != 1:
+        yield Finding(
+            run_id=None,
+            where="numbers",
+            what="the highest number of a deleted run is not known",
+            meaning="no run can be started",
+        )
+    for table, key in _OF_RUNS.items():
+        lost = all_rows(
+            connection,
+            f"SELECT DISTINCT {key} FROM {table} WHERE {key} NOT IN (SELECT run_no FROM runs) LIMIT 10",  # noqa: S608
+        )
+        for (run_no,) in lost:
+            yield Finding(
+                run_id=None,
+                where=table,
+                what=f"there are rows of a run number {run_no}, and no such run",
+                meaning="a run was lost, or a part of one has moved",
+            )
+        yield None
+
+
 def check_runs(connection: apsw.Connection, name: str) -> Checks:
     """Check every run that can be found."""
     try:
@@ -85,6 +113,7 @@ def check_run(connection: apsw.Connection, name: str, run_no: int) -> Checks:
 
 def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
     yield from _check_texts(connection, record, run_no)
+    yield from check_rows(connection, record, run_no)
     yield from _check_history(connection, record, run_no)
     for table, meaning in _SEQUENCES.items():
         yield from _check_sequence(connection, record, run_no, table, meaning)
@@ -154,12 +183,12 @@ def _check_state(
 
 def _check_sequence(connection: apsw.Connection, record: RunRecord, run_no: int, table: str, meaning: str) -> Checks:
     base, last = range_of(run_no)
-    count, newest = one_row(
+    count, oldest, newest = one_row(
         connection,
-        f"SELECT count(*), max(id) FROM {table} WHERE id BETWEEN ? AND ?",  # noqa: S608 - from _SEQUENCES
+        f"SELECT count(*), min(id), max(id) FROM {table} WHERE id BETWEEN ? AND ?",  # noqa: S608 - from _SEQUENCES
         (base, last),
     )
-    if count and newest != base + count:
+    if count and (oldest, newest) != (base + 1, base + count):
         yield _finding(record, table, f"numbered up to {newest - base}, but there are {count}", meaning)
     yield None
 
