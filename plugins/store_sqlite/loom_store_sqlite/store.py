@@ -36,7 +36,8 @@ from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.database import Database
 from loom_store_sqlite.files import DatabaseFile, locate
-from loom_store_sqlite.identity import check_created, check_readable, identify
+from loom_store_sqlite.identity import check_created
+from loom_store_sqlite.older import readable
 from loom_store_sqlite.opening import open_for_writing
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.snapshot import Snapshot
@@ -207,10 +208,9 @@ class SQLiteStore:
         """Hand out runs part by part, from one snapshot."""
         self._check_open()
         check_created(self._file)
-        with Snapshot(self._file) as snapshot:
-            check_readable(identify(snapshot.connection), self._file.name)
+        with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
             yield_at = time.monotonic() + _YIELD_EVERY_S
-            for part in dumping.parts_of(snapshot.connection, self._file.name, run_ids):
+            for part in dumping.parts_of(connection, self._file.name, run_ids):
                 take(part)
                 if time.monotonic() > yield_at:
                     await asyncio.sleep(0)
@@ -235,9 +235,8 @@ class SQLiteStore:
 
         async def attempt() -> list[Finding]:
             check_created(self._file)
-            with Snapshot(self._file) as snapshot:
-                check_readable(identify(snapshot.connection), self._file.name)
-                return await _drained(self._checks(snapshot.connection, run_id))
+            with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
+                return await _drained(self._checks(connection, run_id))
 
         for _ in range(10):
             try:
@@ -279,9 +278,8 @@ class SQLiteStore:
 
     def _look(self, question: Callable[[Reader], T]) -> T:
         check_created(self._file)
-        with Snapshot(self._file) as snapshot:
-            check_readable(identify(snapshot.connection), self._file.name)
-            return question(self._reader(snapshot.connection))
+        with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
+            return question(self._reader(connection))
 
     def _checks(self, connection: apsw.Connection, run_id: str | None) -> Checks:
         if run_id is not None:
