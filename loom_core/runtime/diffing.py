@@ -213,6 +213,7 @@ class _Comparison:
                     continue
                 if call.step_index >= self._common and self._a.step_index != self._b.step_index:
                     # Only one of them has come so far, which is a difference by itself.
+                    page = ()
                     break
                 if call.step_index != at and calls:
                     yield _StepCalls(at, calls)

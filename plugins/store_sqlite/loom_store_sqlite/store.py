@@ -30,7 +30,7 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.upkeep import Admissible, StoreInfo
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claims, dumping, forking, inbox, journal, payloads, upkeep
+from loom_store_sqlite import claims, dumping, forking, inbox, journal, payloads, restoring, upkeep
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -223,7 +223,7 @@ class SQLiteStore:
         name, at = self._file.name, self._clocks.wall()
 
         def work(connection: apsw.Connection) -> list[str]:
-            return dumping.restore(
+            return restoring.restore(
                 connection, name, parts, imported_from=imported_from, skip_existing=skip_existing, at=at
             )
 
