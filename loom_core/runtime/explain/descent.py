@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import AgentRecord, RunRecord
 from loom_core.runtime.explain.reading import Material
 from loom_core.runtime.explain.text import date_time, number
@@ -51,13 +52,17 @@ def gap_lines(material: Material) -> Iterator[str]:
     told = [g for g in material.gaps if g.every or g.last != forked_step(material.record) - 2]
     if not told:
         return
-    words = [
-        f"steps {number(max(gap.first, 0))}–{number(gap.last)}"
-        + (f" but those after which {number(gap.every)} divides the number of steps" if gap.every else "")
-        for gap in told[:_MAX_GAPS]
-    ]
+    words = [_gap(gap) for gap in told[:_MAX_GAPS]]
     more = f", and {number(len(told) - _MAX_GAPS)} more stretches" if len(told) > _MAX_GAPS else ""
     yield f"history   no longer has {', '.join(words)}{more}"
+
+
+def _gap(gap: Gap) -> str:
+    if gap.last < 0:
+        return "the first state"
+    first = max(gap.first, 0)
+    steps = f"step {number(first)}" if first == gap.last else f"steps {number(first)}–{number(gap.last)}"
+    return steps + (f" but those after which {number(gap.every)} divides the number of steps" if gap.every else "")
 
 
 def _shown(value: str | None) -> str:
