@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from loom_core.contracts.budgets import Budget
     from loom_core.contracts.models import Message, ModelAnswer, ToolCall, ToolSpec
     from loom_core.contracts.people import Approval, Person
+    from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
     from loom_core.contracts.retries import ExponentialBackoff, RetryPolicy
     from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext, ToolResult, Unknown
     from loom_core.errors import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from loom_core.runtime.outcomes import Complete, Continue, RunCancelled, Sleep, Wait
     from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
     from loom_core.runtime.runner import AgentRunner
+    from loom_core.runtime.upgrading import Upgrade
     from loom_core.tailcalls import (
         TailCallError,
         TailCallReport,
@@ -51,6 +53,7 @@ _HOMES = {
     "loom_core.contracts.models": ("Message", "ModelAnswer", "ToolCall", "ToolSpec"),
     "loom_core.contracts.budgets": ("Budget",),
     "loom_core.contracts.people": ("Approval", "Person"),
+    "loom_core.contracts.retention": ("CheckpointPolicy", "PayloadPolicy"),
     "loom_core.contracts.retries": ("ExponentialBackoff", "RetryPolicy"),
     "loom_core.contracts.tools": ("Done", "NotDone", "Tool", "ToolContext", "ToolResult", "Unknown"),
     "loom_core.errors": (
@@ -75,6 +78,7 @@ _HOMES = {
     "loom_core.runtime.outcomes": ("Complete", "Continue", "RunCancelled", "Sleep", "Wait"),
     "loom_core.runtime.results": ("RunResult", "RunStats", "RunStep", "RunVerification"),
     "loom_core.runtime.runner": ("AgentRunner",),
+    "loom_core.runtime.upgrading": ("Upgrade",),
     "loom_core.tailcalls": (
         "TailCallError",
         "TailCallReport",
@@ -95,6 +99,7 @@ __all__ = [
     "Approval",
     "ApprovalDenied",
     "Budget",
+    "CheckpointPolicy",
     "Complete",
     "Continue",
     "Done",
@@ -107,6 +112,7 @@ __all__ = [
     "ModelFailed",
     "NotDone",
     "NotStarted",
+    "PayloadPolicy",
     "Person",
     "RetryPolicy",
     "RunBusy",
@@ -134,6 +140,7 @@ __all__ = [
     "ToolResult",
     "ToolSpec",
     "Unknown",
+    "Upgrade",
     "Wait",
     "explain_tailcalls",
     "hookimpl",

@@ -16,9 +16,12 @@ from typing import Literal, NamedTuple, Protocol
 import attrs
 
 from loom_core.contracts.budgets import Budget, BudgetRecord, Spending
+from loom_core.contracts.origins import RunOrigin
 from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
+from loom_core.contracts.retention import CheckpointPolicy, Gap, PayloadPolicy
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.timers import BootTime, Moment, Woken
+from loom_core.contracts.upkeep import StoreUpkeep
 
 RunStatus = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
 CallStatus = Literal["started", "done", "failed", "unknown"]
@@ -116,7 +119,8 @@ class RunRecord:
     comes next of it. ``reason`` says why a run is paused, waiting or queued, as a code: ``slice:steps``,
     ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``timer``, ``retry``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``,
     ``resolved``, ``submitted``, ``drained``, ``approval:ID``, ``answered``, ``person:NAME`` (who paused it),
-    ``cancelled:NAME``, ``budget:NAME``, ``budget raised``.
+    ``cancelled:NAME``, ``budget:NAME``, ``budget raised``, ``forked``, ``imported``. ``origin`` is None for a run that
+    was started here from its first state.
     ``wake_signal`` and ``wake_at`` are what the step that comes next is woken by; the commit of that step clears them.
     ``wake_boot`` is the same moment as ``wake_at`` on the clock that counts on its boot, None for a time of the
     calendar. ``timed_out`` says that the step that comes next goes on without its signal: once it has begun so, a
@@ -143,6 +147,7 @@ class RunRecord:
     counters: RunCounters
     wake_boot: BootTime | None = None
     timed_out: bool = False
+    origin: RunOrigin | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -285,13 +290,17 @@ class SignalRecord:
 
 @attrs.frozen(kw_only=True)
 class ClaimRecord:
-    """One claim of a run: who took it, when, at which step, and in what status it was found."""
+    """One claim of a run: who took it, when, at which step, and in what status it was found.
+
+    ``agent`` is the code that went on with it where that is other code than before, else None.
+    """
 
     epoch: int
     owner: Owner
     at: float
     step_index: int
     found: str
+    agent: AgentRecord | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -414,6 +423,10 @@ class RunWriter(Protocol):
         """End, park or pause the run and release the lease. The writer cannot be used afterwards."""
         ...
 
+    def keep_to(self, checkpoints: CheckpointPolicy, payloads: PayloadPolicy) -> None:
+        """Thin the history and store large texts as these say, from the next write on."""
+        ...
+
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call, with status ``started``.
 
@@ -448,7 +461,7 @@ class RunWriter(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(StoreUpkeep, Protocol):
     """Durable runs. A store belongs to the event loop that opened it; other threads open their own.
 
     Readers never block a run and never create anything; they raise ``RunNotFound`` for an unknown run.
@@ -463,13 +476,27 @@ class Store(Protocol):
         """Create a run, claimed by ``owner`` (epoch 1), on disk before it returns. Raises ``RunExists``."""
         ...
 
-    async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
+    async def claim(
+        self, run_id: str, owner: Owner, lease_s: float, admit: Admit, agent: AgentRecord | None = None
+    ) -> ClaimedRun:
         """Claim a run atomically: ``admit`` decides, the epoch rises by one, the status becomes ``running``.
 
         Calls of the step that comes next which are still ``started`` become ``unknown`` in the same transaction:
         whoever started them is gone. Questions whose time is up become ``expired`` in it, too. A timer that ``admit``
-        says has woken the run is cleared. Raises what ``admit``
-        raises, ``RunNotFound``, ``StoreBusy``.
+        says has woken the run is cleared. ``agent`` is the code that goes on with the run, recorded with the claim if
+        it is other code than before. Raises what ``admit`` raises, ``RunNotFound``, ``StoreBusy``.
+        """
+        ...
+
+    async def fork_run(self, run_id: str, step_index: int, new_id: str, owner: Owner, admit: Admit) -> RunRecord:
+        """Make a run that starts with the state of step ``step_index`` of another one, on disk before it returns.
+
+        ``admit`` decides on the other run, which is not changed. The new run is ``queued`` (``waiting`` if the other
+        one waits at that very step), counts its steps from ``step_index``, and belongs to the code that wrote that
+        state. It is given the signal that the step was woken by, the newest call of each idempotency key of the
+        user's made before it, with epoch 0, and the limits of the budget that the other one draws from, with nothing
+        spent. Raises ``BadInput`` if that state is not kept, ``RunExists``, ``RunNotFound`` and what ``admit`` raises,
+        with nothing changed.
         """
         ...
 
@@ -529,11 +556,22 @@ class Store(Protocol):
     async def get_steps(
         self, run_id: str, *, first: int = -1, limit: int = 100, states: bool = False
     ) -> Sequence[StepRecord]:
-        """Return committed steps from step ``first`` on; -1 is the initial state."""
+        """Return those committed steps from step ``first`` on that the history keeps; -1 is the initial state."""
+        ...
+
+    async def get_gaps(self, run_id: str) -> Sequence[Gap]:
+        """Return which committed steps the history no longer has, in order."""
         ...
 
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
-        """Return the JSON text of the state with which step ``step_index`` starts; None: the one that comes next."""
+        """Return the JSON text of the state with which step ``step_index`` starts; None: the one that comes next.
+
+        Raises ``BadInput`` for a step that there is not, or whose state the history no longer keeps.
+        """
+        ...
+
+    async def get_agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch; in epoch 0 and 1 the one that it was created by."""
         ...
 
     async def get_attempts(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[AttemptRecord]:

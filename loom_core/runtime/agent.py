@@ -15,10 +15,12 @@ from typing import Any
 import attrs
 
 from loom_core.contracts.budgets import Budget
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import AgentRecord
 from loom_core.contracts.tools import Tool
 from loom_core.errors import AgentLoadError
+from loom_core.runtime.upgrading import Upgrade, check_upgrades
 
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
 
@@ -33,6 +35,7 @@ class Agent:
     ``initial_state`` is a value or a function without parameters that makes one. ``state_type`` defaults to the hint
     of ``step``'s first parameter, ``result_type`` to plain JSON values. ``tools`` are tools or typed functions made by
     ``@tool``; they win over tools of the same name from plugins. ``budget`` is what each of its runs may spend.
+    ``upgrades`` bring states of older versions forward; ``checkpoint_policy`` and ``payload_policy`` say what is kept.
     ``reference`` is filled in by the loader.
     """
 
@@ -45,6 +48,9 @@ class Agent:
     tools: tuple[Tool, ...] = attrs.field(default=(), converter=tuple)
     retry_policy: RetryPolicy | None = None
     budget: Budget | None = None
+    upgrades: tuple[Upgrade, ...] = attrs.field(default=(), converter=tuple)
+    checkpoint_policy: CheckpointPolicy | None = None
+    payload_policy: PayloadPolicy | None = None
     reference: str | None = None
 
     @step.validator
@@ -54,6 +60,10 @@ class Agent:
                 f"the step of agent `{self.name}` is not an async function",
                 hint="declare it as `async def step(state, ctx): …`",
             )
+
+    @upgrades.validator
+    def _lead_here(self, _attribute: object, upgrades: tuple[Upgrade, ...]) -> None:
+        check_upgrades(self.name, self.version, upgrades)
 
     def first_state(self) -> Any:
         """Return the state that a run without input starts with."""

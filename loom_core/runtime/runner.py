@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import attrs
 
 from loom_core.contracts.budgets import Budget, merged
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -43,6 +44,7 @@ from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerificat
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
+from loom_core.runtime.upgrading import upgraded
 from loom_core.runtime.waking import WAIT_S, Found, claim_when_due, give_back_if_asleep
 from loom_core.runtime.wishes import InboxWatch
 
@@ -64,7 +66,9 @@ class AgentRunner:
     URL; a store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data
     and back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of
     plugins; without one the default configuration is used when something of it is needed. ``durability`` ``strict``
-    syncs every step to disk; ``pipelined`` writes pure steps up to 5 ms later, many at a time.
+    syncs every step to disk; ``pipelined`` writes pure steps up to 5 ms later, many at a time. ``checkpoint_policy``
+    says which steps stay in the history, ``payload_policy`` how large texts are stored; without them, what the agent
+    says.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class AgentRunner:
         result_type: Any = None,
         tools: ToolRegistry | Iterable[Tool] | None = None,
         retry_policy: RetryPolicy | None = None,
+        checkpoint_policy: CheckpointPolicy | None = None,
+        payload_policy: PayloadPolicy | None = None,
         encode_state: Callable[[Any], Any] | None = None,
         decode_state: Callable[[Any], Any] | None = None,
         encode_result: Callable[[Any], Any] | None = None,
@@ -101,6 +107,8 @@ class AgentRunner:
         self._own_runtime = runtime is None
         self._observer = observer
         self._durability: Durability = durability
+        self._checkpoints = checkpoint_policy or self.agent.checkpoint_policy or CheckpointPolicy()
+        self._payloads = payload_policy or self.agent.payload_policy or PayloadPolicy()
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(lease_s)
         self._inboxes = InboxWatch()
@@ -172,7 +180,7 @@ class AgentRunner:
             record = await store.get_run(run_id)
             self._check_agent(record)
             # Before the claim, so that a state that no longer fits leaves the run as it was.
-            self._state_codec.decode(await store.get_state(run_id))
+            self._state_codec.decode(await self._stored_state(store, record))
             bound = self._bind()
             if more is not None:
                 await self._raise_budget(store, record, more)
@@ -310,8 +318,10 @@ class AgentRunner:
             retry_failed=retry_failed, unasked=unasked, wall=world.wall, boot=world.boot, boot_id=world.boot_id
         )
 
+        own = self.agent.record(self._state_codec.schema_hash)
+
         async def claim() -> Found:
-            claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
+            claimed = await store.claim(run_id, self._owner, self._lease_s, admission, own)
             asleep = await give_back_if_asleep(claimed, admission.admitted_status, world.now())
             if asleep is not None:
                 raise NothingToDo(asleep)
@@ -366,6 +376,9 @@ class AgentRunner:
         run: ActiveRun | None = None
         first = claimed.record.step_index
         try:
+            claimed.writer.keep_to(self._checkpoints, self._payloads)
+            if self.agent.upgrades:
+                claimed = attrs.evolve(claimed, state=await self._stored_state(store, claimed.record))
             state = self._state_codec.decode(claimed.state)
             run = self._activate(store, claimed, bound, limits, await attempts_spent(store, claimed.record))
             self._keeper.watch(claimed.writer)
@@ -475,8 +488,17 @@ class AgentRunner:
                 hint=f"resume it with its own agent: {record.agent.reference or record.agent.name}",
             )
 
+    async def _stored_state(self, store: Store, record: RunRecord) -> str:
+        """Return the state of the step that comes next as this version of the agent reads it."""
+        text = await store.get_state(record.run_id)
+        if not self.agent.upgrades:
+            return text
+        last = await store.get_steps(record.run_id, first=record.step_index - 1, limit=1)
+        writer = await store.get_agent(record.run_id, last[0].epoch if last else 1)
+        return upgraded(self.agent.upgrades, writer.version, text)
+
     async def _stored_result(self, store: Store, record: RunRecord) -> RunResult:
-        state = self._state_codec.decode(await store.get_state(record.run_id))
+        state = self._state_codec.decode(await self._stored_state(store, record))
         return RunResult(
             run_id=record.run_id,
             status=record.status,

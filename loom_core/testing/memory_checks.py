@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from loom_core.contracts.retention import is_gone
 from loom_core.contracts.stores import Finding, RunCounters
 from loom_core.testing.memory_run import MemoryRun
 
@@ -12,7 +13,8 @@ from loom_core.testing.memory_run import MemoryRun
 def findings(run: MemoryRun) -> Iterator[Finding]:
     """Yield what contradicts itself in a run: numbering, digests, counters, calls left open."""
     record = run.record
-    if [step.step_index for step in run.steps] != [*range(-1, record.step_index)]:
+    expected = [n for n in range(-1, record.step_index) if not is_gone(run.gaps, n)]
+    if [step.step_index for step in run.steps] != expected:
         yield _finding(
             run, "head", f"the history has not {record.step_index} steps", "steps would be redone or skipped"
         )

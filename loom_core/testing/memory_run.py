@@ -8,8 +8,10 @@ import attrs
 
 from loom_core.contracts.budgets import Budget, Spending
 from loom_core.contracts.people import CONTROLS, ApprovalRecord
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     ClaimRecord,
@@ -45,11 +47,27 @@ class MemoryRun:
     signals: list[SignalRecord] = attrs.field(factory=list)
     approvals: list[ApprovalRecord] = attrs.field(factory=list)
     purse: MemoryPurse | None = None
+    gaps: list[Gap] = attrs.field(factory=list)
 
     def last_state(self, step_index: int | None = None) -> str:
         """Return the last state that there is, up to the one that step ``step_index`` starts with."""
-        steps = self.steps if step_index is None else self.steps[: step_index + 1]
-        return next(step.state for step in reversed(steps) if step.state is not None)
+        steps = (s for s in reversed(self.steps) if step_index is None or s.step_index < step_index)
+        return next(step.state for step in steps if step.state is not None)
+
+    def agent_in(self, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        known = (claim.agent for claim in reversed(self.claims) if claim.epoch <= epoch and claim.agent is not None)
+        return next(known, self.record.agent)
+
+    def drop(self, first: int, last: int, every: int = 0) -> None:
+        """Take steps ``first`` to ``last`` out of the history and note the gap; ``every`` joins it to one before."""
+        self.steps = [s for s in self.steps if not first <= s.step_index <= last]
+        joined = self.gaps[-1] if self.gaps else None
+        if every and joined is not None and joined.every == every and joined.last == first - 2:
+            self.gaps[-1] = attrs.evolve(joined, last=last)
+            return
+        self.gaps = [g for g in self.gaps if g.first < first]
+        self.gaps.append(Gap(first=first, last=last, every=every))
 
     def waking_signal(self) -> SignalRecord | None:
         """Return the signal that the step that comes next is woken by."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
 from loom_core.contracts.budgets import Budget, BudgetRecord
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     CallStatus,
@@ -28,10 +32,13 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.contracts.timers import Moment
-from loom_core.errors import BadInput, RunExists, RunNotFound, StoreUnusable
+from loom_core.contracts.upkeep import Admissible, StoreInfo
+from loom_core.errors import RunExists, RunNotFound, StoreUnusable
 from loom_core.testing import memory_approvals, memory_budgets
 from loom_core.testing.memory_checks import findings
+from loom_core.testing.memory_forks import forked, state_of
 from loom_core.testing.memory_run import MemoryPurse, MemoryRun, MemoryRuns, is_under_way
+from loom_core.testing.memory_upkeep import parts_of, prunable, restored
 from loom_core.testing.memory_writer import MemoryWriter
 
 
@@ -67,9 +74,7 @@ class MemoryStore:
         """Create a run, claimed by ``owner``."""
         self._check_open()
         with self._all.lock:
-            if new.run_id in self._all.by_id:
-                status = self._all.by_id[new.run_id].record.status
-                raise RunExists(new.run_id, status, hint="resume it, or choose another id")
+            self._check_free(new.run_id)
             now = self._wall()
             initial = StepRecord(
                 step_index=-1,
@@ -104,6 +109,7 @@ class MemoryStore:
             )
             purse = None if new.budget is None else MemoryPurse(budget=new.budget)
             run = MemoryRun(record=record, steps=[initial], purse=purse)
+            writer.writes(run)
             run.claims.append(ClaimRecord(epoch=1, owner=owner, at=now, step_index=0, found="new"))
             self._all.by_id[new.run_id] = run
             return ClaimedRun(
@@ -115,7 +121,9 @@ class MemoryStore:
                 budget=memory_budgets.record_of(self._all, new.run_id),
             )
 
-    async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
+    async def claim(
+        self, run_id: str, owner: Owner, lease_s: float, admit: Admit, agent: AgentRecord | None = None
+    ) -> ClaimedRun:
         """Claim a run if ``admit`` agrees."""
         self._check_open()
         with self._all.lock:
@@ -124,14 +132,23 @@ class MemoryStore:
             signal = run.waking_signal()
             woken = admit(found, signal)
             writer = MemoryWriter(self._all, run_id, found.epoch + 1, lease_s, self._wall, self._boot)
+            writer.writes(run)
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
             now = self._wall()
             memory_approvals.expire(run, now)
             if found.status == "running":
                 memory_budgets.work(self._all, run_id, found.updated_at - run.claims[-1].at)
+            changed = agent if agent is not None and agent != run.agent_in(found.epoch) else None
             run.claims.append(
-                ClaimRecord(epoch=writer.epoch, owner=owner, at=now, step_index=found.step_index, found=found.status)
+                ClaimRecord(
+                    epoch=writer.epoch,
+                    owner=owner,
+                    at=now,
+                    step_index=found.step_index,
+                    found=found.status,
+                    agent=changed,
+                )
             )
             run.record = attrs.evolve(
                 found,
@@ -161,6 +178,18 @@ class MemoryStore:
                 controls=run.pending_controls(),
                 budget=memory_budgets.record_of(self._all, run_id),
             )
+
+    async def fork_run(self, run_id: str, step_index: int, new_id: str, owner: Owner, admit: Admit) -> RunRecord:
+        """Make a run that starts with the state of a step of another one."""
+        self._check_open()
+        with self._all.lock:
+            source = self._run(run_id)
+            admit(source.record, None)
+            self._check_free(new_id)
+            made = forked(source, step_index, new_id, owner, self._wall())
+            made.purse = memory_budgets.inherited(self._all, run_id, new_id)
+            self._all.by_id[new_id] = made
+            return made.record
 
     async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
@@ -248,22 +277,24 @@ class MemoryStore:
     ) -> Sequence[StepRecord]:
         """Return committed steps from step ``first`` on."""
         self._check_open()
-        start = max(first, -1) + 1
-        found = self._run(run_id).steps[start : start + limit]
+        found = [step for step in self._run(run_id).steps if step.step_index >= first][:limit]
         return found if states else [attrs.evolve(step, state=None) for step in found]
+
+    async def get_gaps(self, run_id: str) -> Sequence[Gap]:
+        """Return which steps the history no longer has."""
+        self._check_open()
+        return [*self._run(run_id).gaps]
+
+    async def get_agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        self._check_open()
+        return self._run(run_id).agent_in(epoch)
 
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
         """Return the state that a step starts with; None: the last one that there is."""
         self._check_open()
         run = self._run(run_id)
-        head = run.record.step_index
-        if step_index is None:
-            return run.last_state()
-        if not 0 <= step_index <= head:
-            raise BadInput(f"run `{run_id}` has no step {step_index}; the next one is {head}")
-        if step_index == head and run.record.status == "completed":
-            raise BadInput(f"run `{run_id}` was completed by step {head - 1}, so there is no state for step {head}")
-        return run.last_state(step_index)
+        return run.last_state() if step_index is None else state_of(run, step_index)
 
     async def get_attempts(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[AttemptRecord]:
         """Return failed attempts in their order."""
@@ -318,6 +349,69 @@ class MemoryStore:
         self._check_open()
         return self._run(run_id).claims[offset : offset + limit]
 
+    async def info(self) -> StoreInfo:
+        """Return what is in the store."""
+        self._check_open()
+        runs = [*self._all.by_id.values()]
+        kinds = ("steps", "attempts", "calls", "signals", "claims")
+        return StoreInfo(
+            location=self.location,
+            kind="memory",
+            version=0,
+            bytes=None,
+            free_bytes=0,
+            runs=dict(sorted(Counter(run.record.status for run in runs).items())),
+            rows={"runs": len(runs), **{kind: sum(len(getattr(run, kind)) for run in runs) for kind in kinds}},
+        )
+
+    async def prune_history(self, run_id: str, *, keep_steps: int = 0, dry_run: bool = False) -> int:
+        """Forget whole groups of a run's history."""
+        self._check_open()
+        with self._all.lock:
+            run = self._run(run_id)
+            gone = prunable(run, keep_steps)
+            if gone and not dry_run:
+                run.drop(-1, next(s.step_index for s in run.steps if s.step_index > gone[-1].step_index) - 1)
+            return len(gone)
+
+    async def delete_run(self, run_id: str, admit: Admissible) -> None:
+        """Take a run away with everything that belongs to it."""
+        self._check_open()
+        with self._all.lock:
+            admit(self._run(run_id).record)
+            memory_budgets.forget(self._all, run_id)
+            del self._all.by_id[run_id]
+
+    async def sweep(self) -> int:
+        """Return 0: nothing is left behind here."""
+        self._check_open()
+        return 0
+
+    async def vacuum(self) -> None:
+        """Do nothing: there is no file."""
+        self._check_open()
+
+    async def export_runs(self, run_ids: Sequence[str] | None, take: Callable[[Part], None]) -> None:
+        """Hand out runs part by part."""
+        self._check_open()
+        with self._all.lock:
+            for run in [self._run(run_id) for run_id in (self._all.by_id if run_ids is None else run_ids)]:
+                for part in parts_of(self._all, run):
+                    take(part)
+
+    async def import_runs(
+        self, parts: Callable[[], Iterable[Part]], *, imported_from: str | None, skip_existing: bool = False
+    ) -> Sequence[str]:
+        """Add the runs of a dump."""
+        self._check_open()
+        with self._all.lock:
+            made = restored(self._all, parts, imported_from=imported_from, skip_existing=skip_existing, at=self._wall())
+            self._all.by_id |= {came.run.record.run_id: came.run for came in made}
+            for came in made:
+                for call, charge in came.charges.items():
+                    memory_budgets.restore_charge(self._all, came.run.record.run_id, call, charge)
+            return [came.run.record.run_id for came in made]
+
     async def verify(self, run_id: str | None = None) -> Sequence[Finding]:
         """Check what is stored against itself."""
         self._check_open()
@@ -331,6 +425,11 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Close this store; the runs stay for others that were reopened from it."""
         self._closed = True
+
+    def _check_free(self, run_id: str) -> None:
+        if run_id in self._all.by_id:
+            status = self._all.by_id[run_id].record.status
+            raise RunExists(run_id, status, hint="resume it, or choose another id")
 
     def _run(self, run_id: str) -> MemoryRun:
         run = self._all.by_id.get(run_id)

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from loom_core.contracts.people import ANSWERED
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     ENDED,
     AttemptRecord,
@@ -49,7 +50,9 @@ class MemoryWriter:
         self._wall = wall
         self._boot = boot
         self._signal: SignalRecord | None = None
+        self._checkpoints = CheckpointPolicy()
         self._woken = False
+        self._of: MemoryRun | None = None
         self._renewed_s = self._claimed_s = self._steady_s()
 
     @property
@@ -67,10 +70,18 @@ class MemoryWriter:
         boot_s = self._boot()
         return Lease(wall_s=self._wall() + self._lease_s, boot_s=None if boot_s is None else boot_s + self._lease_s)
 
+    def writes(self, run: MemoryRun) -> None:
+        """Remember the run itself: after it was deleted, another one may have its name."""
+        self._of = run
+
     def woken_by(self, found: RunRecord, signal: SignalRecord | None) -> None:
         """Remember what the commit of the step that comes next clears and consumes."""
         self._woken = found.wake_signal is not None or found.wake_at is not None
         self._signal = signal
+
+    def keep_to(self, checkpoints: CheckpointPolicy, payloads: PayloadPolicy) -> None:
+        """Thin the history as this says; texts are stored whole here in any case."""
+        self._checkpoints = checkpoints
 
     async def commit(
         self,
@@ -205,7 +216,7 @@ class MemoryWriter:
 
     async def read_call(self, idempotency_key: str) -> CallRecord | None:
         """Return the newest call of the run with this key of the user's."""
-        calls = self._runs.by_id[self._run_id].calls
+        calls = [] if self._of is None else self._of.calls
         return next((call for call in reversed(calls) if call.idempotency_key == idempotency_key), None)
 
     async def pending_controls(self) -> Sequence[SignalRecord]:
@@ -226,7 +237,9 @@ class MemoryWriter:
         return True
 
     def _owned(self, step_index: int | None = None) -> MemoryRun:
-        run = self._runs.by_id[self._run_id]
+        run = self._runs.by_id.get(self._run_id)
+        if run is None or run is not self._of:
+            raise LeaseLost(self._run_id, self._epoch)
         record = run.record
         if record.epoch != self._epoch or record.status != "running" or step_index not in (None, record.step_index):
             raise LeaseLost(self._run_id, self._epoch)
@@ -260,6 +273,8 @@ class MemoryWriter:
         digest: bytes,
         notes: str | None,
     ) -> None:
+        if state is not None:
+            self._thin(run, step_index)
         run.steps.append(
             StepRecord(
                 step_index=step_index,
@@ -277,6 +292,18 @@ class MemoryWriter:
             at = self._signal.signal_id - 1
             run.signals[at] = attrs.evolve(run.signals[at], consumed_by=step_index)
         self._woken = False
+
+    def _thin(self, run: MemoryRun, step_index: int) -> None:
+        period = self._checkpoints.period
+        if not period or (step_index + 1) % period:
+            return
+        if self._checkpoints.mode == "compact":
+            run.drop(-1, step_index - 1)
+            return
+        kept = step_index - period
+        between = [s.step_index for s in run.steps if s.step_index > kept and s.outcome != "initial"]
+        if between:
+            run.drop(min(between), step_index - 1, period)
 
     def _started(self, intent: CallIntent) -> CallRecord:
         return CallRecord(

@@ -19,16 +19,31 @@ from pathlib import Path
 from random import Random
 
 from loom_core.testing.memory_store import MemoryStore
+from loom_core.testing.store_contract_forks import CodeLaws, ForkLaws, ThinningLaws
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
 from loom_core.testing.store_contract_people import ApprovalLaws, WishLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
 from loom_core.testing.store_contract_time import ScheduleLaws
+from loom_core.testing.store_contract_upkeep import DumpLaws, PruneLaws
 from loom_core.testing.store_machine import compare
 
 
 class StoreContract(
-    RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ScheduleLaws, ApprovalLaws, WishLaws
+    RunLaws,
+    FenceLaws,
+    JournalLaws,
+    InboxLaws,
+    HistoryLaws,
+    OutcomeLaws,
+    ForkLaws,
+    CodeLaws,
+    ThinningLaws,
+    PruneLaws,
+    DumpLaws,
+    ScheduleLaws,
+    ApprovalLaws,
+    WishLaws,
 ):
     """What every store promises."""
 

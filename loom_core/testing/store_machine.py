@@ -9,7 +9,9 @@ from typing import Any, cast
 import attrs
 
 from loom_core.contracts.budgets import Budget, Spending
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.people import CONTROLS, ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     CallEnd,
     ClaimedRun,
@@ -22,13 +24,14 @@ from loom_core.contracts.stores import (
     Store,
 )
 from loom_core.contracts.timers import BootTime, Moment, Woken
-from loom_core.errors import LoomError, RunBusy
+from loom_core.errors import LoomError, RunBusy, RunNotFound
 from loom_core.testing.clocks import FakeClocks
 from loom_core.testing.store_values import (
     AGENT,
     LEASE_S,
     OWNER,
     RIVAL,
+    admit,
     digest,
     encode,
     failed_attempt,
@@ -37,7 +40,13 @@ from loom_core.testing.store_values import (
     schedule_record,
 )
 
-RUN_IDS = ("a", "b")
+RUN_IDS = ("a", "b", "c")
+POLICIES = (
+    CheckpointPolicy(),
+    CheckpointPolicy(mode="interval", every=2),
+    CheckpointPolicy(mode="interval", every=3),
+    CheckpointPolicy(mode="compact"),
+)
 
 
 async def compare(
@@ -83,6 +92,9 @@ class _Machine:
             self._late_result,
             self._pass_time,
             self._schedule,
+            self._fork,
+            self._delete,
+            self._dump,
         ]
 
     async def do_something(self) -> None:
@@ -122,6 +134,8 @@ class _Machine:
             lambda s: s.get_budget(run_id),
             lambda s: s.get_approvals(pending=offset % 2 == 0, limit=limit, offset=offset),
             lambda s: s.get_claims(run_id, limit=1000),
+            lambda s: s.get_gaps(run_id),
+            lambda s: s.get_agent(run_id, limit % 4),
             lambda s: _messages_of_all(s, run_id),
         ]
 
@@ -134,18 +148,40 @@ class _Machine:
         run_id, owner = self._random.choice(RUN_IDS), self._random.choice((OWNER, RIVAL))
         forced = self._random.random() < 0.5
         woken: Woken | None = self._random.choice((None, "timer", "timeout"))
+        agent = self._random.choice((None, AGENT, attrs.evolve(AGENT, version="3")))
 
-        def admit(record: RunRecord, signal: SignalRecord | None) -> Woken | None:
+        def admit_some(record: RunRecord, signal: SignalRecord | None) -> Woken | None:
             if record.status == "running" and not forced:
                 raise RunBusy(record.run_id, str(record.owner))
             return woken if record.status == "waiting" else None
 
-        await self._claimed(lambda s: s.claim(run_id, owner, LEASE_S, admit))
+        await self._claimed(lambda s: s.claim(run_id, owner, LEASE_S, admit_some, agent))
+
+    async def _fork(self) -> None:
+        source, step_index = self._random.choice(RUN_IDS), self._random.randint(-1, 9)
+        new_id = self._random.choice(RUN_IDS)
+        await self._both(lambda s: s.fork_run(source, step_index, new_id, RIVAL, admit))
+
+    async def _delete(self) -> None:
+        run_id = self._random.choice(RUN_IDS)
+        if self._random.random() < 0.3:
+            await self._both(lambda s: s.delete_run(run_id, lambda record: None))
+            await self._stores[0][0].sweep()
+
+    async def _dump(self) -> None:
+        """Take a run out, delete it and put it in again: its writers are lost, everything else stays."""
+        run_id = self._random.choice(RUN_IDS)
+        imported_from = self._random.choice((None, "elsewhere"))
+        for store in self._stores[0]:
+            await _moved(store, run_id, imported_from)
 
     async def _claimed(self, claim: Callable[[Store], Awaitable[ClaimedRun]]) -> None:
         tried, oracle = await self._both(claim)
         if isinstance(tried, ClaimedRun) and isinstance(oracle, ClaimedRun):
             self._writers.append(_Writers(tried.writer, oracle.writer))
+            policy = self._random.choice(POLICIES)
+            for writer in (tried.writer, oracle.writer):
+                writer.keep_to(policy, PayloadPolicy(max_inline_bytes=self._random.choice((None, 0, 64))))
             self._writers = self._writers[-4:]
 
     async def _commit(self) -> None:
@@ -248,7 +284,10 @@ class _Machine:
         if writers is None:
             return
         run_id = writers.oracle.run_id
-        calls = await self._stores[0][1].get_calls(run_id, limit=1000)
+        try:
+            calls = await self._stores[0][1].get_calls(run_id, limit=1000)
+        except RunNotFound:
+            return
         made = [(c.step_index, c.key) for c in calls] + [(0, "never made")]
         step_index, key = self._random.choice(made)
         await self._both(lambda s: s.keep_late_result(run_id, step_index, key, 0, '"late"'))
@@ -288,9 +327,12 @@ class _Machine:
             return None, 0
         # Mostly the newest, sometimes one that may be fenced out.
         writers = self._writers[-1] if self._random.random() < 0.8 else self._random.choice(self._writers)
-        record = await self._stores[0][1].get_run(writers.oracle.run_id)
         wrong = self._random.random() < 0.05
-        return writers, record.step_index + (self._random.choice((-1, 1)) if wrong else 0)
+        try:
+            head = (await self._stores[0][1].get_run(writers.oracle.run_id)).step_index
+        except RunNotFound:
+            head = 0
+        return writers, head + (self._random.choice((-1, 1)) if wrong else 0)
 
     def _settlement(self, head: int) -> Settlement:
         status = self._random.choice(("queued", "paused", "waiting", "completed", "failed"))
@@ -347,6 +389,16 @@ async def _questions_of(store: Store, run_id: str) -> Sequence[ApprovalRecord]:
 
 async def _messages_of_all(store: Store, run_id: str) -> list[list[str]]:
     return [[*await store.get_messages(run_id, call)] for call in await store.get_calls(run_id, limit=1000)]
+
+
+async def _moved(store: Store, run_id: str, imported_from: str | None) -> None:
+    parts: list[Part] = []
+    try:
+        await store.export_runs([run_id], parts.append)
+    except RunNotFound:
+        return
+    await store.delete_run(run_id, lambda record: None)
+    await store.import_runs(lambda: parts, imported_from=imported_from)
 
 
 async def _outcome(answer: Awaitable[Any]) -> Any:

@@ -20,7 +20,6 @@ trace annotate Trace Span hookimpl LoomError
 """
 PROMISED = frozenset(PROMISED_LINES.split())
 NOT_YET = {
-    *("CheckpointPolicy", "PayloadPolicy"),
     *("trace", "annotate", "Trace", "Span"),
 }
 

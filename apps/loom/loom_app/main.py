@@ -17,6 +17,9 @@ OWN_COMMANDS = {
     "plugins": LazyCommand("loom_app.plugins_group:group", "What is installed, what it offers, what is broken."),
     "config": LazyCommand("loom_app.config_group:group", "The settings in force and where each comes from."),
     "tools": LazyCommand("loom_app.tools_group:group", "The tools there are; call one."),
+    "store": LazyCommand(
+        "loom_app.store_group:group", "What is in a run database; verify, prune, export, import, copy."
+    ),
     "models": LazyCommand("loom_app.models_group:group", "The models there are; try or fetch one."),
     "tailcalls": LazyCommand("loom_app.tailcalls_group:group", "What @tailrec makes of a file."),
 }

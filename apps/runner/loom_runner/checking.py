@@ -65,6 +65,8 @@ def _tool_of(invocation: Invocation, record: RunRecord, name: str) -> Tool:
     if record.agent.name != CHAT_AGENT:
         if record.agent.reference is None:
             raise NotChecked("the run was started from code, and no file of its agent is stored")
+        if record.origin is not None and record.origin.imported_from is not None:
+            raise NotChecked("the run was imported, and the code that it names is not loaded by itself")
         loaded = load_agent(record.agent.reference)
 
     async def find() -> Tool:

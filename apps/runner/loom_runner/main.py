@@ -14,7 +14,10 @@ _COMMANDS = {
     "list": LazyCommand("loom_runner.commands.list_runs:list_runs", "List runs, the newest first."),
     "get": LazyCommand("loom_runner.commands.get:get", "Show one run: status, result, totals."),
     "explain": LazyCommand("loom_runner.commands.explain:explain_", "Say what happened, what is in doubt, what to do."),
-    "history": LazyCommand("loom_runner.commands.history:history", "List the committed steps of a run."),
+    "watch": LazyCommand("loom_runner.commands.watch:watch", "Follow a run while it goes on; reads only."),
+    "history": LazyCommand(
+        "loom_runner.commands.history:history", "List the committed steps of a run, or show a state."
+    ),
     "attempts": LazyCommand("loom_runner.commands.attempts:attempts", "List the failed attempts of a run."),
     "tool-calls": LazyCommand("loom_runner.commands.tool_calls:tool_calls", "List the managed calls of a run."),
     "verify": LazyCommand("loom_runner.commands.verify:verify", "Check what is stored against itself."),
@@ -24,6 +27,8 @@ _COMMANDS = {
     "signal": LazyCommand("loom_runner.commands.signal:signal", "Send a run the signal that it waits for."),
     "pause": LazyCommand("loom_runner.commands.pause:pause", "Pause a run after the step under way."),
     "cancel": LazyCommand("loom_runner.commands.cancel:cancel", "End a run for good."),
+    "diff": LazyCommand("loom_runner.commands.diff:diff", "Say where two runs part: state by state, call by call."),
+    "fork": LazyCommand("loom_runner.commands.fork:fork", "Make a run that starts in the middle of another one."),
     "resolve": LazyCommand("loom_runner.commands.resolve:resolve", "Decide a call that may or may not have happened."),
 }
 

@@ -18,11 +18,12 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Page:
-    """Part of a list; ``more`` if there is a record after it."""
+    """Part of a list; ``more`` if there is a record after it, ``following`` the offset of that if it is not the sum."""
 
     limit: int
     offset: int
     more: bool
+    following: int | None = None
 
     def data(self) -> dict[str, object]:
         """Return it as JSON data."""
@@ -56,7 +57,8 @@ async def page_of(read: Callable[[int], Awaitable[Sequence[T]]], limit: int, off
 def say_more(invocation: Invocation, page: Page) -> None:
     """Tell how to see what comes after this page."""
     if page.more:
-        invocation.output.note(f"there are more: --offset {page.offset + page.limit}")
+        following = page.offset + page.limit if page.following is None else page.following
+        invocation.output.note(f"there are more: --offset {following}")
 
 
 def normal_reference(agent: str) -> str:

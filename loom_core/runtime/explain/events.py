@@ -37,15 +37,20 @@ class Failure:
 
 @attrs.frozen(kw_only=True)
 class Created(Event):
-    """The run was created, and claimed by its creator."""
+    """The run was created, and claimed by its creator; or forked, by ``owner``, from another run at a step of it."""
 
     kind: ClassVar[str] = "created"
     owner: str | None
+    forked_from: str | None = None
+    forked_step: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Claimed(Event):
-    """A process took the run. ``found`` is the status it was found in, ``previous`` the owner before, if known."""
+    """A process took the run. ``found`` is the status it was found in, ``previous`` the owner before, if known.
+
+    ``code`` says in words what is different about the code that goes on, None if it is the same.
+    """
 
     kind: ClassVar[str] = "claimed"
     epoch: int
@@ -53,6 +58,7 @@ class Claimed(Event):
     owner: str
     found: str
     previous: str | None
+    code: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -71,12 +77,14 @@ class StepBegan(Event):
     """The heading of a step that made calls, failed or was woken by a signal, whether it was committed or not.
 
     ``again`` if it had begun before, under an earlier claim. ``timed_out`` is the signal that it waited for in vain.
+    ``of_source`` if it is a step of the run that this one was forked from.
     """
 
     kind: ClassVar[str] = "step"
     step_index: int
     again: bool
     timed_out: str | None = None
+    of_source: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import attrs
 
 from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import RunRecord
 from loom_core.runtime.explain.budgets import budget_data
+from loom_core.runtime.explain.descent import descent_lines, gap_lines
 from loom_core.runtime.explain.events import Event, Failure
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import Ends, Material
@@ -45,6 +47,8 @@ class RunExplanation:
     failed_at: FailedAt | None
     resuming: Resuming
     budget: BudgetRecord | None = None
+    descent: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     def to_data(self) -> dict[str, object]:
         """Return all facts as JSON data, schema ``loom.runner.explain/1``."""
@@ -72,6 +76,8 @@ class RunExplanation:
             "result": parsed(record.result),
             "timeline": [event.to_data() for event in self.timeline],
             "left_out": attrs.asdict(self.left_out),
+            "origin": None if record.origin is None else attrs.asdict(record.origin),
+            "gaps": [attrs.asdict(gap) for gap in self.gaps],
             "in_doubt": [attrs.asdict(doubt) for doubt in self.in_doubt],
             "failed_at": None if self.failed_at is None else attrs.asdict(self.failed_at),
             "resuming": {
@@ -108,6 +114,8 @@ def explanation_of(material: Material, *, wall_s: float, boot_s: float | None) -
         failed_at=_failed_at(material),
         resuming=resuming_of(material, standing, doubts),
         budget=material.budget,
+        descent=(*descent_lines(material.record), *gap_lines(material)),
+        gaps=material.gaps,
     )
 
 

@@ -87,6 +87,7 @@ def _header(explanation: RunExplanation, now: float) -> Iterator[str]:
     yield f"status    {standing.status}{words}"
     yield f"since     {date_time(standing.since)} ({ago(standing.since, now)})"
     yield f"created   {date_time(record.created_at)} ({ago(record.created_at, now)}), in {explanation.location}"
+    yield from explanation.descent
     yield f"so far    {_totals(explanation)}"
     if explanation.budget is not None:
         yield f"budget    {budget_words(explanation.budget)}"

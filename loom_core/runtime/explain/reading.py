@@ -13,6 +13,7 @@ import attrs
 
 from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.people import ApprovalRecord
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -67,6 +68,7 @@ class Material:
     first_state: str | None = None
     approvals: tuple[ApprovalRecord, ...] = ()
     budget: BudgetRecord | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 async def read(store: Store, run_id: str, *, everything: bool = False) -> Material:
@@ -112,6 +114,7 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
         first_state=await _first_state(store, record),
         approvals=approvals,
         budget=await store.get_budget(run_id),
+        gaps=tuple(await store.get_gaps(run_id)),
     )
 
 

@@ -128,6 +128,7 @@ def _queued(record: RunRecord) -> str:
         "resolved": "a call in doubt was decided; nobody has resumed the run since",
         "submitted": "for a worker to begin it",
         "drained": "the worker that had it was stopped; the next one goes on",
+        "forked": "it was forked from another run, and nobody has begun it yet",
     }
     return words.get(record.reason or "", "nobody works on it")
 
@@ -142,6 +143,7 @@ def _paused(record: RunRecord) -> str:
     words = {
         "slice:steps": "its slice (--max-steps) was used up",
         "slice:seconds": "its slice (--max-seconds) was used up",
+        "imported": "it was imported while somebody worked on the run that it is a copy of",
         "interrupt": "it was interrupted (Ctrl-C, a stop request, or a cancelled task)",
     }
     return words.get(record.reason or "", record.reason or "no reason is stored")

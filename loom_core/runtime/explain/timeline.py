@@ -14,6 +14,7 @@ import attrs
 from loom_core.contracts.people import CONTROLS
 from loom_core.contracts.stores import AttemptRecord, CallRecord, ClaimRecord, StepRecord
 from loom_core.runtime.explain.decisions import claims_for_decisions, decisions_of
+from loom_core.runtime.explain.descent import changed_code, forked_step
 from loom_core.runtime.explain.events import (
     AttemptFailed,
     CallMade,
@@ -45,7 +46,8 @@ class _Item:
     step_index: int
     rank: int
     at: float
-    source: ClaimRecord | CallRecord | AttemptRecord | StepRecord
+    source: ClaimRecord | CallRecord | AttemptRecord | StepRecord | None
+    """None is a committed step of which the history keeps no record."""
 
 
 def timeline_of(material: Material, standing: Standing) -> tuple[Event, ...]:
@@ -67,20 +69,27 @@ class _Walk:
 
     def __init__(self, material: Material) -> None:
         self._material = material
-        self._next_step = 0
+        self._next_step = self._first = forked_step(material.record)
         self._began: int | None = None
         self._last_began: int | None = None
         self._since = material.record.created_at
         self._previous_owner: str | None = None
+        self._agent = material.record.agent
         self._folded = {claim.epoch for claim in claims_for_decisions(material).values()}
         self._said = {s.consumed_by: s for s in messages_of(material) if s.consumed_by is not None}
 
     def events(self) -> Iterator[Event]:
         record = self._material.record
         items = sorted(self._items(), key=lambda i: (i.epoch, i.step_index, i.rank, i.at))
-        first = items[0].source if items else None
-        owner = str(first.owner) if isinstance(first, ClaimRecord) and first.epoch <= 1 else None
-        yield Created(at=record.created_at, owner=owner)
+        first = next((i.source for i in items if isinstance(i.source, ClaimRecord)), None)
+        owner = str(first.owner) if first is not None and first.epoch <= 1 else None
+        origin = record.origin
+        yield Created(
+            at=record.created_at,
+            owner=owner,
+            forked_from=None if origin is None else origin.forked_from,
+            forked_step=None if origin is None else origin.forked_step,
+        )
         begun_with = first_words(self._material.first_state)
         if begun_with is not None:
             yield Said(at=record.created_at, text=begun_with, consumed_by=0)
@@ -94,8 +103,10 @@ class _Walk:
         for claim in material.claims:
             yield _Item(claim.epoch, claim.step_index, _CLAIM, claim.at, claim)
         told: set[int] = set()
+        epochs: dict[int, int] = {}
         for call in material.calls:
             told.add(call.step_index)
+            epochs[call.step_index] = call.epoch
             yield _Item(call.epoch, call.step_index, _CALL, call.started_at, call)
         for attempt in material.attempts:
             told.add(attempt.step_index)
@@ -106,6 +117,8 @@ class _Walk:
             step = material.steps.get(index)
             if step is not None:
                 yield _Item(step.epoch, index, _COMMIT, step.at, step)
+            elif self._first <= index < material.record.step_index and index in epochs:
+                yield _Item(epochs[index], index, _COMMIT, self._since, None)
 
     def _skipped(self, step_index: int) -> Iterator[Event]:
         """Tell of the committed steps before ``step_index`` that nothing else tells of."""
@@ -137,11 +150,17 @@ class _Walk:
             again = self._last_began == item.step_index
             self._began = self._last_began = item.step_index
             vain = timed_out_at(self._material, item.step_index)
-            yield StepBegan(at=self._since, step_index=item.step_index, again=again, timed_out=vain)
+            of_source = item.step_index < self._first
+            yield StepBegan(
+                at=self._since, step_index=item.step_index, again=again, timed_out=vain, of_source=of_source
+            )
         if isinstance(source, CallRecord):
             yield call_made(source, self._material.record.agent.reference)
         elif isinstance(source, AttemptRecord):
             yield _attempt(source, self._material.record.agent.reference)
+        elif source is None:
+            yield StepCommitted(at=None, step_index=item.step_index, outcome="", attempts=1, seconds=None)
+            self._next_step = item.step_index + 1
         else:
             yield StepCommitted(
                 at=source.at,
@@ -164,7 +183,10 @@ class _Walk:
                 owner=str(claim.owner),
                 found=claim.found,
                 previous=self._previous_owner,
+                code=None if claim.agent is None else changed_code(self._agent, claim.agent),
             )
+        if claim.agent is not None:
+            self._agent = claim.agent
         # A person who decided a call did not own the run for longer than that.
         if claim.epoch not in self._folded:
             self._previous_owner = str(claim.owner)

@@ -31,6 +31,9 @@ def words_of(event: Event) -> str:
 
 
 def _created(event: Created) -> str:
+    if event.forked_from is not None:
+        by = "" if event.owner is None else f", by {event.owner}"
+        return f"forked from `{event.forked_from}` at step {number(event.forked_step or 0)}{by}"
     return "created" if event.owner is None else f"created, and begun by {event.owner}"
 
 
@@ -41,7 +44,8 @@ def _claimed(event: Claimed) -> str:
         found = f"found running: the previous owner{before} had died or fallen silent"
     elif event.found == "waiting":
         found = "found waiting for what had come"
-    return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}"
+    code = "" if event.code is None else f"; with other code: {event.code}"
+    return f"claimed by {event.owner} at step {number(event.step_index)} (epoch {event.epoch}), {found}{code}"
 
 
 def _stretch(event: Stretch) -> str:
@@ -54,6 +58,8 @@ def _stretch(event: Stretch) -> str:
 
 
 def _began(event: StepBegan) -> str:
+    if event.of_source:
+        return f"step {number(event.step_index)} of the run that it was forked from"
     vain = "" if event.timed_out is None else f", without the signal `{event.timed_out}`: its time was over"
     return f"step {number(event.step_index)}{vain}" + (", executed again from its start" if event.again else "")
 

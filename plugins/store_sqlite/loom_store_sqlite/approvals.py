@@ -44,14 +44,14 @@ class PreparedRequest(NamedTuple):
     facts: Prepared
 
 
-def prepare(request: ApprovalRequest) -> PreparedRequest:
-    """Do what takes time before the transaction begins."""
+def prepare(request: ApprovalRequest, inline: int | None = None) -> PreparedRequest:
+    """Do what takes time before the transaction begins; ``inline`` is ``PayloadPolicy.max_inline_bytes``."""
     return PreparedRequest(
         request,
-        payloads.prepare(request.subject),
-        payloads.prepare(request.arguments),
-        payloads.prepare(json.dumps(request.approvers)),
-        payloads.prepare(request.facts),
+        payloads.prepare(request.subject, inline),
+        payloads.prepare(request.arguments, inline),
+        payloads.prepare(json.dumps(request.approvers), inline),
+        payloads.prepare(request.facts, inline),
     )
 
 
@@ -79,6 +79,40 @@ def ask(connection: apsw.Connection, fence: Fence, prepared: PreparedRequest) ->
             now,
             request.expires_at,
             payloads.put(connection, prepared.facts),
+        ),
+    )
+
+
+def restore(connection: apsw.Connection, row_id: int, record: ApprovalRecord) -> None:
+    """Insert a question of a dump, with its answer."""
+    texts = (record.subject, record.arguments, json.dumps(record.approvers), record.facts, record.note)
+    subject, arguments, approvers, facts, note = (payloads.put(connection, payloads.prepare(text)) for text in texts)
+    by = record.decided_by
+    connection.execute(
+        "INSERT INTO approvals(id, approval_id, kind, step_index, key, attempt_index, subject, arguments,"
+        " arguments_digest, approvers, asked_at, expires_at, facts, decision, decided_at, decided_by, decided_user,"
+        " note, used_at, used_try) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row_id,
+            record.approval_id,
+            record.kind,
+            record.step_index,
+            record.key,
+            record.attempt_index,
+            subject,
+            arguments,
+            record.arguments_digest,
+            approvers,
+            record.asked_at,
+            record.expires_at,
+            facts,
+            record.decision,
+            record.decided_at,
+            None if by is None else by.name,
+            None if by is None else by.user,
+            note,
+            record.used_at,
+            record.used_try,
         ),
     )
 

@@ -5,6 +5,8 @@ The row is changed in the transactions of intents and ends, so that it is always
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 
 from loom_core.contracts.budgets import (
@@ -17,10 +19,12 @@ from loom_core.contracts.budgets import (
     raised,
     root_of,
 )
+from loom_core.contracts.dumps import BudgetNode, CallCharge
 from loom_core.contracts.stores import CallEnd, RunRecord
 from loom_core.errors import BadInput, BudgetExhausted
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.queries import all_rows, one_row
+from loom_store_sqlite.rows import base_of, range_of
 
 _ROW = """
 SELECT tool_calls, tokens, cost_usd, steps, seconds, answer_tokens,
@@ -46,6 +50,13 @@ def create(connection: apsw.Connection, run_no: int, budget: Budget | None) -> N
         )
 
 
+def inherit(connection: apsw.Connection, run_id: str, new_no: int, new_id: str) -> None:
+    """Give a fork the limits of the budget that its source draws from, with nothing spent of them."""
+    has = record_of(connection, run_id)
+    if has is not None and root_of(new_id) == new_id:
+        create(connection, new_no, has.budget)
+
+
 def number_of(connection: apsw.Connection, run_id: str) -> int | None:
     """Return the number of the run whose budget ``run_id`` draws from, None if there is no budget."""
     rows = all_rows(
@@ -65,7 +76,9 @@ def record_of(connection: apsw.Connection, run_id: str) -> BudgetRecord | None:
     root = root_of(run_id)
     steps = one_row(
         connection,
-        "SELECT coalesce(sum(h.step_index), 0) FROM runs r JOIN heads h ON h.run_no = r.run_no"
+        # A fork counts its steps from where it began, and has spent none of those before.
+        "SELECT coalesce(sum(h.step_index - coalesce(o.forked_step, 0)), 0) FROM runs r"
+        " JOIN heads h ON h.run_no = r.run_no LEFT JOIN origins o ON o.run_no = r.run_no"
         " WHERE r.run_id = ? OR (r.run_id >= ? AND r.run_id < ?)",
         (root, f"{root}:sub:", f"{root}:sub;"),
     )[0]
@@ -140,6 +153,82 @@ def add(connection: apsw.Connection, run: RunRecord, run_no: int, more: Budget, 
             "UPDATE heads SET status = 'queued', reason = ?, updated_at = ? WHERE run_no = ?", (RAISED, now, run_no)
         )
     return BudgetRecord(budget=budget, spent=has.spent, steps=has.steps, seconds=has.seconds)
+
+
+def node_of(connection: apsw.Connection, run_no: int, run_id: str) -> BudgetNode | None:
+    """Return a root run's budget as a dump has it."""
+    has = record_of(connection, run_id) if number_of(connection, run_id) == run_no else None
+    return None if has is None else BudgetNode(budget=has.budget, spent=has.spent, seconds=has.seconds)
+
+
+def charge_at(connection: apsw.Connection, row_id: int) -> CallCharge | None:
+    """Return what a call reserved and is charged, None if it draws from no budget."""
+    rows = all_rows(
+        connection,
+        "SELECT reserved_tool_calls, reserved_tokens_in, reserved_tokens_out, reserved_cost_nano,"
+        " tool_calls, tokens_in, tokens_out, cost_nano FROM reservations WHERE id = ?",
+        (row_id,),
+    )
+    return CallCharge(reserved=_spending(rows[0][:4]), charged=_spending(rows[0][4:])) if rows else None
+
+
+def restore(connection: apsw.Connection, run_no: int, node: BudgetNode) -> None:
+    """Insert a budget of a dump; what is spent of it is nobody's until the calls that spent it come."""
+    create(connection, run_no, node.budget)
+    values = _amounts(node.spent)
+    _spend(connection, run_no, values)
+    work(connection, run_no, node.seconds)
+    _add_to_rest(connection, run_no, values)
+
+
+def restore_charge(connection: apsw.Connection, budget_no: int, row_id: int, charge: CallCharge) -> None:
+    """Insert what a call of a dump is charged: from what is nobody's, else it is spent now."""
+    charged = _amounts(charge.charged)
+    connection.execute(
+        "INSERT INTO reservations VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (row_id, budget_no, *_amounts(charge.reserved), *charged),
+    )
+    rows = all_rows(
+        connection,
+        "SELECT tool_calls, tokens_in, tokens_out, cost_nano FROM reservations WHERE id = ?",
+        (base_of(budget_no),),
+    )
+    taken = tuple(min(wanted, left) for wanted, left in zip(charged, rows[0] if rows else (0, 0, 0, 0), strict=True))
+    if rows:
+        _add_to_rest(connection, budget_no, tuple(-amount for amount in taken))
+    _spend(connection, budget_no, tuple(wanted - amount for wanted, amount in zip(charged, taken, strict=True)))
+
+
+def forget(connection: apsw.Connection, run_no: int) -> None:
+    """Let go of what a run that is deleted has to do with budgets: what it spent of another run's stays spent."""
+    for budget_no, *values in all_rows(
+        connection,
+        "SELECT budget_no, sum(tool_calls), sum(tokens_in), sum(tokens_out), sum(cost_nano) FROM reservations"
+        " WHERE id BETWEEN ? AND ? AND budget_no <> ? AND budget_no IN (SELECT run_no FROM budgets)"
+        " GROUP BY budget_no",
+        (*range_of(run_no), run_no),
+    ):
+        _add_to_rest(connection, budget_no, tuple(values))
+    connection.execute("DELETE FROM reservations WHERE budget_no = ?", (run_no,))
+
+
+def _add_to_rest(connection: apsw.Connection, budget_no: int, amount: tuple[int, ...]) -> None:
+    """Change what was spent by calls that are not here: a reservation with the number 0, which no call has."""
+    connection.execute(
+        "INSERT INTO reservations VALUES(?, ?, 0, 0, 0, 0, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET"
+        " tool_calls = tool_calls + excluded.tool_calls, tokens_in = tokens_in + excluded.tokens_in,"
+        " tokens_out = tokens_out + excluded.tokens_out, cost_nano = cost_nano + excluded.cost_nano",
+        (base_of(budget_no), budget_no, *amount),
+    )
+
+
+def _amounts(spending: Spending) -> tuple[int, int, int, int]:
+    return spending.tool_calls, spending.tokens_in, spending.tokens_out, spending.cost_nano
+
+
+def _spending(amounts: Sequence[int]) -> Spending:
+    tool_calls, tokens_in, tokens_out, cost_nano = amounts
+    return Spending(tool_calls=tool_calls, tokens_in=tokens_in, tokens_out=tokens_out, cost_nano=cost_nano)
 
 
 def _spend(connection: apsw.Connection, budget_no: int, amount: tuple[int, ...]) -> None:

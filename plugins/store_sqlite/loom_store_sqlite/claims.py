@@ -8,13 +8,14 @@ from typing import NamedTuple
 import apsw
 
 from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.origins import RunOrigin
 from loom_core.contracts.people import ApprovalRecord
-from loom_core.contracts.stores import Admit, CallRecord, NewRun, Owner, RunRecord, SignalRecord
+from loom_core.contracts.stores import Admit, AgentRecord, CallRecord, NewRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import RunExists
-from loom_store_sqlite import approvals, budgets, inbox, journal, payloads, states, timers
+from loom_store_sqlite import approvals, budgets, inbox, journal, payloads, seals, states, timers
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
-from loom_store_sqlite.queries import all_rows
+from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import base_of, encode_owner
 
@@ -42,32 +43,10 @@ def create(
     name: str,
 ) -> Claim:
     """Create a run with epoch 1; ``first`` is its state as history keeps it. Raises ``RunExists``."""
-    taken = all_rows(
-        connection, "SELECT h.status FROM runs r JOIN heads h ON h.run_no = r.run_no WHERE r.run_id = ?", (new.run_id,)
-    )
-    if taken:
-        raise RunExists(
-            new.run_id,
-            taken[0][0],
-            hint=f"look at it: loom-runner explain --run-id {quote(new.run_id)}; or choose another id",
-        )
+    check_free(connection, new.run_id)
     now = clocks.wall()
     agent = new.agent
-    connection.execute(
-        "INSERT INTO runs(run_id, agent_name, agent_version, agent_reference, code_hash, schema_hash, input_digest,"
-        " created_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            new.run_id,
-            agent.name,
-            agent.version,
-            agent.reference,
-            agent.code_hash,
-            agent.schema_hash,
-            new.state.digest,
-            now,
-        ),
-    )
-    run_no = connection.last_insert_rowid()
+    run_no = insert_run(connection, new.run_id, agent, new.state.digest, now)
     fence = Fence(run_id=new.run_id, run_no=run_no, epoch=1, lease_s=lease_s, clocks=clocks)
     lease = fence.lease()
     connection.execute(
@@ -82,10 +61,56 @@ def create(
     )
     budgets.create(connection, run_no, new.budget)
     fence.budget_no = budgets.number_of(connection, new.run_id)
-    _record_claim(connection, fence, owner, now, 0, "new")
+    record_claim(connection, fence, owner, now, 0, "new")
     record = Reader(connection, name).run_numbered(run_no)
     budget = None if fence.budget_no is None else budgets.record_of(connection, new.run_id)
     return Claim(fence, record, states.Restored(new.state.text, 0), [], None, budget=budget)
+
+
+def check_free(connection: apsw.Connection, run_id: str) -> None:
+    """Raise ``RunExists`` if there is a run of that id."""
+    taken = all_rows(
+        connection, "SELECT h.status FROM runs r JOIN heads h ON h.run_no = r.run_no WHERE r.run_id = ?", (run_id,)
+    )
+    if taken:
+        raise RunExists(
+            run_id,
+            taken[0][0],
+            hint=f"look at it: loom-runner explain --run-id {quote(run_id)}; or choose another id",
+        )
+
+
+def insert_run(
+    connection: apsw.Connection,
+    run_id: str,
+    agent: AgentRecord,
+    input_digest: bytes,
+    created_at: float,
+    origin: RunOrigin | None = None,
+) -> int:
+    """Insert what never changes of a run; return its number."""
+    run_no: int = one_row(
+        connection, "SELECT max(coalesce((SELECT max(run_no) FROM runs), 0), max(last_run_no)) + 1 FROM numbers"
+    )[0]
+    connection.execute(
+        "INSERT INTO runs(run_no, run_id, agent_name, agent_version, agent_reference, code_hash, schema_hash,"
+        " input_digest, created_at, seal) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run_no,
+            run_id,
+            *seals.agent_values(agent),
+            input_digest,
+            created_at,
+            seals.of_run(run_id, agent, input_digest, created_at, origin),
+        ),
+    )
+    if origin is not None:
+        values = (run_no, *seals.origin_values(origin))
+        connection.execute(
+            "INSERT INTO origins(run_no, forked_from, forked_step, imported_from, imported_at) VALUES(?, ?, ?, ?, ?)",
+            values,
+        )
+    return run_no
 
 
 def claim(
@@ -96,6 +121,7 @@ def claim(
     admit: Admit,
     clocks: Clocks,
     name: str,
+    agent: AgentRecord | None = None,
 ) -> Claim:
     """Claim a run if ``admit`` agrees: the epoch rises, and calls that somebody left ``started`` are in doubt."""
     reader = Reader(connection, name)
@@ -121,7 +147,8 @@ def claim(
     if woken is not None:
         timed_out = found.timed_out or (woken == "timeout" and found.wake_signal is not None)
         timers.run_out(connection, run_no, timed_out=timed_out)
-    _record_claim(connection, fence, owner, now, found.step_index, found.status)
+    changed = agent if agent is not None and agent != reader.agent_of(run_no, found.epoch) else None
+    record_claim(connection, fence, owner, now, found.step_index, found.status, changed)
     return Claim(
         fence,
         reader.run_numbered(run_no),
@@ -139,16 +166,31 @@ def _claimed_at(connection: apsw.Connection, found: RunRecord, run_no: int) -> f
     return float(rows[0][0]) if rows else found.updated_at
 
 
-def _record_claim(
-    connection: apsw.Connection, fence: Fence, owner: Owner, now: float, step_index: int, found: str
+def record_claim(
+    connection: apsw.Connection,
+    fence: Fence,
+    owner: Owner,
+    now: float,
+    step_index: int,
+    found: str,
+    agent: AgentRecord | None = None,
 ) -> None:
+    """Insert a claim; ``agent`` is the code that goes on, None if it is the same as before."""
+    row_id = base_of(fence.run_no) + fence.epoch
+    prepared = payloads.prepare(encode_owner(owner))
     connection.execute(
-        "INSERT INTO claims(id, owner, at, step_index, found) VALUES(?, ?, ?, ?, ?)",
+        "INSERT INTO claims(id, owner, at, step_index, found, seal) VALUES(?, ?, ?, ?, ?, ?)",
         (
-            base_of(fence.run_no) + fence.epoch,
-            payloads.put(connection, payloads.prepare(encode_owner(owner))),
+            row_id,
+            payloads.put(connection, prepared),
             now,
             step_index,
             found,
+            seals.of_claim(seals.mark(prepared), now, step_index, found, agent),
         ),
     )
+    if agent is not None:
+        connection.execute(
+            "INSERT INTO agents(id, name, version, reference, code_hash, schema_hash) VALUES(?, ?, ?, ?, ?, ?)",
+            (row_id, *seals.agent_values(agent)),
+        )

@@ -79,6 +79,21 @@ class Database:
         finally:
             self.turnstile.leave()
 
+    async def vacuum(self) -> None:
+        """Write the file anew without its unused pages; blocks the event loop while it does."""
+
+        def work() -> None:
+            self._check_process()
+            self.turnstile.enter()
+            try:
+                self._hold_files()
+                self.connection.execute("VACUUM").fetchall()
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.turnstile.leave()
+
+        await patiently(work, self.name, self.limit_s)
+
     def set_sync(self, full: bool) -> None:
         """Let commits be synced from now on, or not; outside a transaction only."""
         self.execute("PRAGMA synchronous = FULL" if full else "PRAGMA synchronous = NORMAL")

@@ -6,10 +6,19 @@ import apsw
 
 from loom_core.contracts.people import CONTROLS, Person
 from loom_core.contracts.stores import SignalRecord
-from loom_store_sqlite import payloads
+from loom_store_sqlite import payloads, seals
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.rows import SEQUENCE_MASK, SIGNALS, range_of, signal_record
+
+
+def note_count(connection: apsw.Connection, run_no: int) -> None:
+    """Note how many signals have come, so that one that is lost is missed."""
+    connection.execute(
+        "INSERT INTO inboxes(run_no, signals) SELECT ?1, max(id) & ?2 FROM signals WHERE id BETWEEN ?3 AND ?4"
+        " HAVING max(id) IS NOT NULL ON CONFLICT(run_no) DO UPDATE SET signals = excluded.signals",
+        (run_no, SEQUENCE_MASK, *range_of(run_no)),
+    )
 
 
 def append(
@@ -17,19 +26,21 @@ def append(
 ) -> SignalRecord:
     """Append a signal and return it; inside a transaction."""
     base, last = range_of(run_no)
+    by = (None, None) if sender is None else (sender.name, sender.user)
     newest = one_row(connection, "SELECT max(id) FROM signals WHERE id BETWEEN ? AND ?", (base, last))[0]
     row_id = base + (newest & SEQUENCE_MASK if newest is not None else 0) + 1
     connection.execute(
-        "INSERT INTO signals(id, name, payload, sent_at, sent_by, sent_user) VALUES(?, ?, ?, ?, ?, ?)",
+        "INSERT INTO signals(id, name, payload, sent_at, sent_by, sent_user, seal) VALUES(?, ?, ?, ?, ?, ?, ?)",
         (
             row_id,
             name,
             payloads.put(connection, payload),
             now,
-            None if sender is None else sender.name,
-            None if sender is None else sender.user,
+            *by,
+            seals.of_signal(name, seals.mark(payload), now, None, by),
         ),
     )
+    note_count(connection, run_no)
     rows = all_rows(connection, f"{SIGNALS} WHERE id = ?", (row_id,))
     return signal_record(connection, rows[0])
 
@@ -45,6 +56,17 @@ def pending_controls(connection: apsw.Connection, run_no: int) -> list[SignalRec
     return [signal_record(connection, row) for row in rows]
 
 
+def consumed_by(connection: apsw.Connection, run_no: int, step_index: int) -> SignalRecord | None:
+    """Return the signal that a committed step was woken by; wishes of people are not meant."""
+    names = ", ".join(f"'{name}'" for name in CONTROLS)
+    rows = all_rows(
+        connection,
+        f"{SIGNALS} WHERE id BETWEEN ? AND ? AND consumed_by = ? AND name NOT IN ({names}) ORDER BY id LIMIT 1",
+        (*range_of(run_no), step_index),
+    )
+    return signal_record(connection, rows[0]) if rows else None
+
+
 def take(connection: apsw.Connection, run_no: int, signal_ids: tuple[int, ...], step_index: int) -> None:
     """Mark wishes as taken up before or by a step."""
     base = range_of(run_no)[0]
@@ -52,3 +74,4 @@ def take(connection: apsw.Connection, run_no: int, signal_ids: tuple[int, ...], 
         connection.execute(
             "UPDATE signals SET consumed_by = ? WHERE id = ? AND consumed_by IS NULL", (step_index, base + signal_id)
         )
+        seals.seal_signal(connection, base + signal_id)

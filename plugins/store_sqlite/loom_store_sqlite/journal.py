@@ -9,7 +9,7 @@ import apsw
 
 from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, CallStatus, call_id, may_end
 from loom_core.errors import BadInput
-from loom_store_sqlite import approvals, budgets, messages, payloads
+from loom_store_sqlite import approvals, budgets, messages, payloads, seals
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import all_rows, one_row
@@ -32,14 +32,14 @@ class PreparedEnd(NamedTuple):
     error: Prepared
 
 
-def prepare_intent(intent: CallIntent) -> PreparedIntent:
-    """Do what takes time before the transaction begins."""
-    return PreparedIntent(intent, payloads.prepare(intent.arguments), payloads.prepare(intent.facts))
+def prepare_intent(intent: CallIntent, inline: int | None = None) -> PreparedIntent:
+    """Do what takes time before the transaction begins; ``inline`` is ``PayloadPolicy.max_inline_bytes``."""
+    return PreparedIntent(intent, payloads.prepare(intent.arguments, inline), payloads.prepare(intent.facts, inline))
 
 
-def prepare_end(end: CallEnd) -> PreparedEnd:
-    """Do what takes time before the transaction begins."""
-    return PreparedEnd(end, payloads.prepare(end.result), payloads.prepare(encode_error(end.error)))
+def prepare_end(end: CallEnd, inline: int | None = None) -> PreparedEnd:
+    """Do what takes time before the transaction begins; ``inline`` is ``PayloadPolicy.max_inline_bytes``."""
+    return PreparedEnd(end, payloads.prepare(end.result, inline), payloads.prepare(encode_error(end.error), inline))
 
 
 def begin(
@@ -84,6 +84,7 @@ def begin(
         ),
     )
     budgets.reserve(connection, fence, row_id, intent.reserves)
+    seals.seal_call(connection, row_id)
     return row_id, nodes
 
 
@@ -131,12 +132,14 @@ def finish(connection: apsw.Connection, fence: Fence, prepared: PreparedEnd, row
             row_id,
         ),
     )
+    seals.seal_call(connection, row_id)
 
 
 def doubt_started(connection: apsw.Connection, run_no: int, step_index: int) -> int:
     """Make the step's calls that are still ``started`` ``unknown``; return how many there were."""
     connection.execute(
-        "UPDATE calls SET status = 'unknown' WHERE id BETWEEN ? AND ? AND step_index = ? AND status = 'started'",
+        "UPDATE calls SET status = 'unknown', seal = NULL"
+        " WHERE id BETWEEN ? AND ? AND step_index = ? AND status = 'started'",
         (first_from(connection, run_no, step_index), range_of(run_no)[1], step_index),
     )
     return connection.changes()

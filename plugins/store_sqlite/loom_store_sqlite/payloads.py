@@ -32,11 +32,13 @@ Reference = str | int | None
 """What a column holds: the text itself, the id of a payload, or nothing."""
 
 
-def prepare(text: str | None) -> Prepared:
-    """Return what ``put`` stores for ``text``."""
-    if text is None or len(text) <= INLINE_CHARS:
+def prepare(text: str | None, max_inline_bytes: int | None = None) -> Prepared:
+    """Return what ``put`` stores for ``text``; ``max_inline_bytes`` None is what costs least."""
+    if text is None or (max_inline_bytes is None and len(text) <= INLINE_CHARS):
         return text
     data = text.encode()
+    if max_inline_bytes is not None and len(data) <= max_inline_bytes:
+        return text
     digest = blake2b(data, digest_size=16).digest()
     if len(data) > _COMPRESS_BYTES:
         # Level 1 above 256 KB: the event loop waits for it.
@@ -84,9 +86,11 @@ def load_required(connection: apsw.Connection, reference: Reference) -> str:
 
 def unpack(form: int, body: str | bytes) -> str:
     """Return the text of a stored payload; raises ``apsw.CorruptError``."""
-    if form == _PLAIN and isinstance(body, str):
+    if (form == _PLAIN) != isinstance(body, str) or form not in (_PLAIN, _ZLIB):
+        raise apsw.CorruptError(f"a payload of form {form} cannot be read")
+    if isinstance(body, str):
         return body
     try:
-        return zlib.decompress(body).decode()  # type: ignore[arg-type]
+        return zlib.decompress(body).decode()
     except (zlib.error, TypeError, UnicodeDecodeError) as error:
         raise apsw.CorruptError(f"a payload cannot be read: {error}") from error

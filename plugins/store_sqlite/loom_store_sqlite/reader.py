@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
 from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.people import ApprovalRecord
+from loom_core.contracts.retention import Gap, is_gone
 from loom_core.contracts.stores import (
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     CallStatus,
@@ -20,13 +23,14 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.errors import BadInput, RunNotFound
-from loom_store_sqlite import approvals, budgets, journal, states
+from loom_store_sqlite import approvals, budgets, gaps, journal, states
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.rows import (
     ATTEMPTS,
     CLAIMS,
     RUNS,
     SIGNALS,
+    agent_record,
     attempt_record,
     claim_record,
     range_of,
@@ -34,6 +38,16 @@ from loom_store_sqlite.rows import (
     signal_record,
     step_record,
 )
+
+T = TypeVar("T")
+
+
+def not_kept(run_id: str, step_index: int) -> BadInput:
+    """Return the error for a state that was thinned out or pruned."""
+    return BadInput(
+        f"the state that step {step_index} of run `{run_id}` starts with is no longer kept",
+        hint=f"see the steps that are: loom-runner history --run-id {quote(run_id)}",
+    )
 
 
 class Reader:
@@ -44,6 +58,10 @@ class Reader:
     def __init__(self, connection: apsw.Connection, name: str) -> None:
         self._connection = connection
         self._name = name
+
+    def ask(self, question: Callable[[apsw.Connection, str], T]) -> T:
+        """Ask something of the whole file."""
+        return question(self._connection, self._name)
 
     def run_no(self, run_id: str) -> int:
         """Return the run's number; raises ``RunNotFound``."""
@@ -91,7 +109,29 @@ class Reader:
             raise BadInput(f"run `{run_id}` has no step {step_index}; the next one is {head}")
         if step_index == head and status == "completed":
             raise BadInput(f"run `{run_id}` was completed by step {head - 1}, so there is no state for step {head}")
+        if step_index < head and is_gone(gaps.listed(self._connection, run_no), step_index - 1):
+            raise not_kept(run_id, step_index)
         return states.at(self._connection, run_no, step_index).text
+
+    def gaps(self, run_id: str) -> list[Gap]:
+        """Return which steps the history no longer has."""
+        return gaps.listed(self._connection, self.run_no(run_id))
+
+    def agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        return self.agent_of(self.run_no(run_id), epoch)
+
+    def agent_of(self, run_no: int, epoch: int) -> AgentRecord:
+        """Return the code that owned a run that is there in an epoch."""
+        base = range_of(run_no)[0]
+        rows = all_rows(
+            self._connection,
+            "SELECT name, version, reference, code_hash, schema_hash FROM agents"
+            " WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1",
+            (base, base + epoch),
+        )
+        own = "SELECT agent_name, agent_version, agent_reference, code_hash, schema_hash FROM runs WHERE run_no = ?"
+        return agent_record(rows[0] if rows else one_row(self._connection, own, (run_no,)))
 
     def attempts(self, run_id: str, *, limit: int, offset: int) -> list[AttemptRecord]:
         """Return a page of failed attempts in their order."""
@@ -103,7 +143,7 @@ class Reader:
 
     def claims(self, run_id: str, *, limit: int, offset: int) -> list[ClaimRecord]:
         """Return a page of claims in their order."""
-        return [claim_record(self._connection, row) for row in self._page(CLAIMS, run_id, limit, offset)]
+        return [claim_record(self._connection, row) for row in self._page(CLAIMS, run_id, limit, offset, "c.id")]
 
     def calls(
         self, run_id: str, *, limit: int, offset: int, status: CallStatus | None, newest: bool
@@ -149,9 +189,9 @@ class Reader:
         )
         return signal_record(self._connection, rows[0]) if rows else None
 
-    def _page(self, select: str, run_id: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
+    def _page(self, select: str, run_id: str, limit: int, offset: int, key: str = "id") -> list[tuple[Any, ...]]:
         return all_rows(
             self._connection,
-            f"{select} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ? OFFSET ?",
+            f"{select} WHERE {key} BETWEEN ? AND ? ORDER BY {key} LIMIT ? OFFSET ?",
             (*range_of(self.run_no(run_id)), limit, offset),
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 import apsw
 import attrs
 
+from loom_core.contracts.origins import RunOrigin
 from loom_core.contracts.people import Person
 from loom_core.contracts.stores import (
     AgentRecord,
@@ -28,6 +30,8 @@ from loom_core.contracts.timers import BootTime
 from loom_store_sqlite.payloads import load, load_required
 from loom_store_sqlite.queries import all_rows
 
+T = TypeVar("T")
+
 OUTCOMES: Final[tuple[OutcomeKind, ...]] = ("initial", "continue", "sleep", "wait", "complete")
 """The codes in ``steps.outcome``; COMMIT_STATEMENT knows that 1 is ``continue``."""
 
@@ -39,8 +43,10 @@ SELECT r.run_no, r.run_id, r.agent_name, r.agent_version, r.agent_reference, r.c
        h.status, h.reason, h.step_index, h.attempt_index, h.epoch, h.lease_wall_s, h.lease_boot_s,
        h.wake_signal, h.wake_at, r.input_digest, r.created_at, h.updated_at, h.ended_at, h.result, h.error,
        h.calls, h.model_calls, h.failed_attempts, h.failed_calls, h.unknown_calls, h.tokens_in, h.tokens_out,
-       t.boot_id, t.boot_s, t.timed_out
+       t.boot_id, t.boot_s, t.timed_out,
+       o.run_no, o.forked_from, o.forked_step, o.imported_from, o.imported_at
   FROM runs r JOIN heads h ON h.run_no = r.run_no LEFT JOIN timers t ON t.run_no = r.run_no
+  LEFT JOIN origins o ON o.run_no = r.run_no
 """
 STEPS = "SELECT id, outcome, attempt_index, epoch, at, digest, form, body, notes FROM steps"
 ATTEMPTS = "SELECT step_index, attempt_index, epoch, started_at, ended_at, error, retry_at FROM attempts"
@@ -50,7 +56,10 @@ SELECT step_index, key, try_index, attempt_index, epoch, kind, name, effect, arg
        tokens_in, tokens_out
   FROM calls
 """
-CLAIMS = "SELECT id, owner, at, step_index, found FROM claims"
+CLAIMS = """
+SELECT c.id, c.owner, c.at, c.step_index, c.found, a.name, a.version, a.reference, a.code_hash, a.schema_hash
+  FROM claims c LEFT JOIN agents a ON a.id = c.id
+"""
 SIGNALS = "SELECT id, name, payload, sent_at, consumed_by, sent_by, sent_user FROM signals"
 
 
@@ -72,7 +81,7 @@ def encode_error(error: ErrorRecord | None) -> str | None:
 
 def decode_error(text: str | None) -> ErrorRecord | None:
     """Return the error that ``encode_error`` wrote."""
-    return None if text is None else ErrorRecord(**_object(text))
+    return None if text is None else _made(ErrorRecord, text)
 
 
 def encode_owner(owner: Owner) -> str:
@@ -82,7 +91,7 @@ def encode_owner(owner: Owner) -> str:
 
 def decode_owner(text: str) -> Owner:
     """Return the owner that ``encode_owner`` wrote."""
-    return Owner(**_object(text))
+    return _made(Owner, text)
 
 
 def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
@@ -91,12 +100,10 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
     status, reason, step_index, attempt_index, epoch, wall_s, boot_s, wake_signal, wake_at = row[7:16]
     digest, created_at, updated_at, ended_at, result, error = row[16:22]
     calls, model_calls, failed_attempts, failed_calls, unknown_calls, tokens_in, tokens_out = row[22:29]
-    wake_boot_id, wake_boot_s, timed_out = row[29:]
+    wake_boot_id, wake_boot_s, timed_out = row[29:32]
     return RunRecord(
         run_id=run_id,
-        agent=AgentRecord(
-            name=agent[0], version=agent[1], reference=agent[2], code_hash=agent[3], schema_hash=agent[4]
-        ),
+        agent=agent_record(agent),
         status=status,
         reason=reason,
         step_index=step_index,
@@ -124,6 +131,7 @@ def run_record(connection: apsw.Connection, row: tuple[Any, ...]) -> RunRecord:
         ),
         wake_boot=None if wake_boot_id is None else BootTime(boot_id=wake_boot_id, at_s=wake_boot_s),
         timed_out=bool(timed_out),
+        origin=_origin(*row[32:]),
     )
 
 
@@ -151,7 +159,7 @@ def attempt_record(connection: apsw.Connection, row: tuple[Any, ...]) -> Attempt
         epoch=epoch,
         started_at=started_at,
         ended_at=ended_at,
-        error=ErrorRecord(**_object(load_required(connection, error))),
+        error=_made(ErrorRecord, load_required(connection, error)),
         retry_at=retry_at,
     )
 
@@ -189,14 +197,21 @@ def call_record(connection: apsw.Connection, row: tuple[Any, ...]) -> CallRecord
 
 def claim_record(connection: apsw.Connection, row: tuple[Any, ...]) -> ClaimRecord:
     """Make a record of a row of ``CLAIMS``."""
-    row_id, owner, at, step_index, found = row
+    row_id, owner, at, step_index, found, *agent = row
     return ClaimRecord(
         epoch=row_id & SEQUENCE_MASK,
         owner=decode_owner(load_required(connection, owner)),
         at=at,
         step_index=step_index,
         found=found,
+        agent=None if agent[0] is None else agent_record(agent),
     )
+
+
+def agent_record(values: Sequence[Any]) -> AgentRecord:
+    """Make a record of the five columns that say which code it is."""
+    name, version, reference, code_hash, schema_hash = values
+    return AgentRecord(name=name, version=version, reference=reference, code_hash=code_hash, schema_hash=schema_hash)
 
 
 def signal_record(connection: apsw.Connection, row: tuple[Any, ...]) -> SignalRecord:
@@ -212,9 +227,24 @@ def signal_record(connection: apsw.Connection, row: tuple[Any, ...]) -> SignalRe
     )
 
 
+def _origin(
+    run_no: int | None, forked_from: str | None, forked_step: int | None, imported_from: str | None, at: float | None
+) -> RunOrigin | None:
+    if run_no is None:
+        return None
+    return RunOrigin(forked_from=forked_from, forked_step=forked_step, imported_from=imported_from, imported_at=at)
+
+
 def _owner_of(connection: apsw.Connection, run_no: int, epoch: int) -> Owner | None:
     rows = all_rows(connection, "SELECT owner FROM claims WHERE id = ?", (base_of(run_no) + epoch,))
     return decode_owner(load_required(connection, rows[0][0])) if rows else None
+
+
+def _made(kind: type[T], text: str) -> T:
+    try:
+        return kind(**_object(text))
+    except TypeError as error:
+        raise apsw.CorruptError(f"a record is no {kind.__name__}: {error}") from error
 
 
 def _object(text: str) -> dict[str, Any]:

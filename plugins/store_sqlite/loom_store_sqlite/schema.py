@@ -223,7 +223,50 @@ CREATE TABLE reservations(             -- id = the call's; what it reserved, and
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _TIME, _PEOPLE)
+_HISTORY = """
+CREATE TABLE origins(                  -- runs that were not started here from their first state
+    run_no        INTEGER PRIMARY KEY,
+    forked_from   TEXT,
+    forked_step   INTEGER,
+    imported_from TEXT,
+    imported_at   REAL
+) STRICT;
+
+CREATE TABLE gaps(                     -- id = run, n of the first step that the history no longer has
+    id    INTEGER PRIMARY KEY,
+    last  INTEGER NOT NULL,            -- n of the last one
+    every INTEGER NOT NULL             -- those whose n - 1 it divides are there; 0: none is
+) STRICT;
+
+CREATE TABLE agents(                   -- id = run, epoch: a claim by other code than the one before
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    reference   TEXT,
+    code_hash   TEXT,
+    schema_hash TEXT
+) STRICT;
+
+CREATE TABLE inboxes(                  -- how many signals have come to a run; none before this version
+    run_no  INTEGER PRIMARY KEY,
+    signals INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE numbers(                  -- one row: the highest run_no of runs that were deleted, never given again
+    last_run_no INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO numbers VALUES(0);
+
+-- 8 bytes of BLAKE2b over what must not change in the row any more (loom_store_sqlite.seals); NULL: not sealed
+ALTER TABLE runs ADD COLUMN seal BLOB;
+ALTER TABLE claims ADD COLUMN seal BLOB;
+ALTER TABLE attempts ADD COLUMN seal BLOB;
+ALTER TABLE calls ADD COLUMN seal BLOB;
+ALTER TABLE signals ADD COLUMN seal BLOB;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _TIME, _PEOPLE, _HISTORY)
 
 COMMIT_STATEMENT = "INSERT INTO temp.commits VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
 """Commits a step: one statement, so that it is atomic by itself and costs one call into SQLite.

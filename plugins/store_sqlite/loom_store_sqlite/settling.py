@@ -9,7 +9,7 @@ import apsw
 
 from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import ENDED, AttemptRecord, Settlement
-from loom_store_sqlite import approvals, budgets, inbox, payloads, timers
+from loom_store_sqlite import approvals, budgets, inbox, payloads, seals, timers
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import one_row
@@ -39,17 +39,26 @@ class PreparedSettlement(NamedTuple):
     questions: tuple[approvals.PreparedRequest, ...]
 
 
-def prepare(settlement: Settlement, part: tuple[int, bytes] | None) -> PreparedSettlement:
-    """Do what takes time before the transaction begins; ``part`` is the new state as history keeps it."""
+def prepare(settlement: Settlement, part: tuple[int, bytes] | None, inline: int | None = None) -> PreparedSettlement:
+    """Do what takes time before the transaction begins; ``part`` is the new state as history keeps it.
+
+    ``inline`` is ``PayloadPolicy.max_inline_bytes``.
+    """
     attempt = settlement.attempt
     return PreparedSettlement(
         settlement,
-        _step_row(settlement, part),
-        payloads.prepare(settlement.result),
-        payloads.prepare(encode_error(settlement.error)),
-        payloads.prepare(encode_error(attempt.error)) if attempt is not None else None,
-        tuple(approvals.prepare(request) for request in settlement.questions),
+        _step_row(settlement, part, inline),
+        payloads.prepare(settlement.result, inline),
+        payloads.prepare(encode_error(settlement.error), inline),
+        payloads.prepare(encode_error(attempt.error), inline) if attempt is not None else None,
+        tuple(approvals.prepare(request, inline) for request in settlement.questions),
     )
+
+
+def with_state(prepared: PreparedSettlement, form: int, body: bytes) -> PreparedSettlement:
+    """Return the settlement with its state in another form."""
+    assert prepared.step is not None
+    return prepared._replace(step=prepared.step._replace(form=form, body=body))
 
 
 def settle(connection: apsw.Connection, fence: Fence, prepared: PreparedSettlement, signal_id: int | None) -> None:
@@ -97,8 +106,8 @@ def insert_attempt(connection: apsw.Connection, fence: Fence, attempt: AttemptRe
     """Add a failed attempt; the run's row has counted it already."""
     count = one_row(connection, "SELECT failed_attempts FROM heads WHERE run_no = ?", (fence.run_no,))[0]
     connection.execute(
-        "INSERT INTO attempts(id, step_index, attempt_index, epoch, started_at, ended_at, error, retry_at)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attempts(id, step_index, attempt_index, epoch, started_at, ended_at, error, retry_at, seal)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             fence.base + count,
             attempt.step_index,
@@ -108,6 +117,7 @@ def insert_attempt(connection: apsw.Connection, fence: Fence, attempt: AttemptRe
             attempt.ended_at,
             payloads.put(connection, error),
             attempt.retry_at,
+            seals.of_attempt(attempt, seals.mark(error)),
         ),
     )
 
@@ -119,6 +129,7 @@ def consume(connection: apsw.Connection, fence: Fence, signal_id: int | None, st
             "UPDATE signals SET consumed_by = ? WHERE id = ? AND consumed_by IS NULL",
             (step_index, fence.base + signal_id),
         )
+        seals.seal_signal(connection, fence.base + signal_id)
 
 
 def _change_head(connection: apsw.Connection, fence: Fence, prepared: PreparedSettlement) -> None:
@@ -155,7 +166,7 @@ def _change_head(connection: apsw.Connection, fence: Fence, prepared: PreparedSe
     )
 
 
-def _step_row(settlement: Settlement, part: tuple[int, bytes] | None) -> StepRow | None:
+def _step_row(settlement: Settlement, part: tuple[int, bytes] | None, inline: int | None) -> StepRow | None:
     if settlement.outcome is None:
         return None
     state = settlement.state
@@ -168,7 +179,7 @@ def _step_row(settlement: Settlement, part: tuple[int, bytes] | None) -> StepRow
         digest,
         form,
         body,
-        payloads.prepare(settlement.notes),
+        payloads.prepare(settlement.notes, inline),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from loom_core.history import WHOLE, WHOLE_ZLIB, HistoryCorrupt, apply, restore
+from loom_store_sqlite.queries import all_rows
 from loom_store_sqlite.rows import STEPS, base_of, range_of
 
 _WHOLES = (WHOLE, WHOLE_ZLIB)
@@ -51,6 +52,24 @@ def at(connection: apsw.Connection, run_no: int, step_index: int) -> Restored:
     if blake2b(text.encode(), digest_size=16).digest() != digest:
         raise apsw.CorruptError(f"the state that step {step_index} starts with is not the one that was stored")
     return Restored(text, len(parts) - 1)
+
+
+def left_by(connection: apsw.Connection, run_no: int, step_index: int) -> Restored | None:
+    """Return the state that step ``step_index`` left; None if it left none, or its row is not kept."""
+    row_id = base_of(run_no) + step_index + 2
+    rows = all_rows(connection, "SELECT 1 FROM steps WHERE id = ? AND form IS NOT NULL", (row_id,))
+    return at(connection, run_no, step_index + 1) if rows else None
+
+
+def group_start(connection: apsw.Connection, run_no: int, step_index: int) -> int | None:
+    """Return the last step up to ``step_index`` whose state is stored whole; None if there is none."""
+    first = base_of(run_no)
+    rows = all_rows(
+        connection,
+        "SELECT id FROM steps WHERE id BETWEEN ? AND ? AND form IN (?, ?) ORDER BY id DESC LIMIT 1",
+        (first, first + step_index + 2, *_WHOLES),
+    )
+    return rows[0][0] - first - 2 if rows else None
 
 
 def listed(connection: apsw.Connection, run_no: int, *, first: int, limit: int, states: bool) -> Iterator[Entry]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import apsw
 
 from loom_core.contracts.budgets import Budget, BudgetRecord
+from loom_core.contracts.dumps import Part
 from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
+    AgentRecord,
     AttemptRecord,
     CallRecord,
     CallStatus,
@@ -29,15 +32,30 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.contracts.timers import Moment
+from loom_core.contracts.upkeep import Admissible, StoreInfo
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import approvals, budgets, claimable, claims, inbox, journal, payloads, schedules
+from loom_store_sqlite import (
+    approvals,
+    budgets,
+    claimable,
+    claims,
+    dumping,
+    forking,
+    inbox,
+    journal,
+    payloads,
+    restoring,
+    schedules,
+    upkeep,
+)
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.database import Database
 from loom_store_sqlite.files import DatabaseFile, locate
-from loom_store_sqlite.identity import check_created, check_readable, identify
+from loom_store_sqlite.identity import check_created
+from loom_store_sqlite.older import readable
 from loom_store_sqlite.opening import open_for_writing
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.snapshot import Snapshot
@@ -98,11 +116,22 @@ class SQLiteStore:
         claim = await self._writing().write(lambda c: claims.create(c, new, first, owner, lease_s, clocks, name))
         return self._claimed(claim, encoder)
 
-    async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
+    async def claim(
+        self, run_id: str, owner: Owner, lease_s: float, admit: Admit, agent: AgentRecord | None = None
+    ) -> ClaimedRun:
         """Claim a run if ``admit`` agrees."""
         clocks, name = self._clocks, self._file.name
-        claim = await self._writing().write(lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name))
+        claim = await self._writing().write(
+            lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name, agent)
+        )
         return self._claimed(claim, HistoryEncoder.resume(claim.state.text, claim.state.distance))
+
+    async def fork_run(self, run_id: str, step_index: int, new_id: str, owner: Owner, admit: Admit) -> RunRecord:
+        """Make a run that starts with the state of a step of another one."""
+        clocks, name = self._clocks, self._file.name
+        return await self._writing().write(
+            lambda c: forking.fork(c, run_id, step_index, new_id, owner, admit, clocks, name)
+        )
 
     async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
@@ -160,6 +189,14 @@ class SQLiteStore:
         """Return committed steps from step ``first`` on."""
         return await self._read(lambda r: r.steps(run_id, first=first, limit=limit, with_states=states))
 
+    async def get_gaps(self, run_id: str) -> Sequence[Gap]:
+        """Return which steps the history no longer has."""
+        return await self._read(lambda r: r.gaps(run_id))
+
+    async def get_agent(self, run_id: str, epoch: int) -> AgentRecord:
+        """Return the code that owned the run in an epoch."""
+        return await self._read(lambda r: r.agent(run_id, epoch))
+
     async def get_state(self, run_id: str, step_index: int | None = None) -> str:
         """Return the state that a step starts with; None: the last one that there is."""
         return await self._read(lambda r: r.state(run_id, step_index))
@@ -207,15 +244,64 @@ class SQLiteStore:
         """Return claims in their order."""
         return await self._read(lambda r: r.claims(run_id, limit=limit, offset=offset))
 
+    async def info(self) -> StoreInfo:
+        """Return what is in the file."""
+        return await self._read(lambda r: r.ask(upkeep.info))
+
+    async def prune_history(self, run_id: str, *, keep_steps: int = 0, dry_run: bool = False) -> int:
+        """Forget whole groups of a run's history."""
+        name = self._file.name
+        if dry_run:
+            return await self._read(
+                lambda r: r.ask(lambda c, _: upkeep.prune_history(c, name, run_id, keep_steps, dry_run=True))
+            )
+        return await self._writing().write(lambda c: upkeep.prune_history(c, name, run_id, keep_steps, dry_run=False))
+
+    async def delete_run(self, run_id: str, admit: Admissible) -> None:
+        """Take a run away with everything that belongs to it."""
+        await self._writing().write(lambda c: upkeep.delete_run(c, self._file.name, run_id, admit))
+
+    async def sweep(self) -> int:
+        """Delete texts that nothing refers to any more."""
+        return await self._writing().write(upkeep.sweep)
+
+    async def vacuum(self) -> None:
+        """Write the file anew without its unused pages, and fold the log into it."""
+        await self._writing().vacuum()
+
+    async def export_runs(self, run_ids: Sequence[str] | None, take: Callable[[Part], None]) -> None:
+        """Hand out runs part by part, from one snapshot."""
+        self._check_open()
+        check_created(self._file)
+        with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
+            yield_at = time.monotonic() + _YIELD_EVERY_S
+            for part in dumping.parts_of(connection, self._file.name, run_ids):
+                take(part)
+                if time.monotonic() > yield_at:
+                    await asyncio.sleep(0)
+                    yield_at = time.monotonic() + _YIELD_EVERY_S
+
+    async def import_runs(
+        self, parts: Callable[[], Iterable[Part]], *, imported_from: str | None, skip_existing: bool = False
+    ) -> Sequence[str]:
+        """Add the runs of a dump in one transaction."""
+        name, at = self._file.name, self._clocks.wall()
+
+        def work(connection: apsw.Connection) -> list[str]:
+            return restoring.restore(
+                connection, name, parts, imported_from=imported_from, skip_existing=skip_existing, at=at
+            )
+
+        return await self._writing().write(work)
+
     async def verify(self, run_id: str | None = None) -> Sequence[Finding]:
         """Check what is stored against itself, in a snapshot that keeps no run from going on."""
         self._check_open()
 
         async def attempt() -> list[Finding]:
             check_created(self._file)
-            with Snapshot(self._file) as snapshot:
-                check_readable(identify(snapshot.connection), self._file.name)
-                return await _drained(self._checks(snapshot.connection, run_id))
+            with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
+                return await _drained(self._checks(connection, run_id))
 
         for _ in range(10):
             try:
@@ -263,9 +349,8 @@ class SQLiteStore:
 
     def _look(self, question: Callable[[apsw.Connection], T]) -> T:
         check_created(self._file)
-        with Snapshot(self._file) as snapshot:
-            check_readable(identify(snapshot.connection), self._file.name)
-            return question(snapshot.connection)
+        with Snapshot(self._file) as snapshot, readable(snapshot.connection, self._file.name) as connection:
+            return question(connection)
 
     def _checks(self, connection: apsw.Connection, run_id: str | None) -> Checks:
         if run_id is not None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 import apsw
 
+from loom_core.contracts.retention import Gap
 from loom_core.contracts.stores import Finding, RunRecord
-from loom_store_sqlite import payloads, states, timers
+from loom_store_sqlite import gaps, payloads, states, timers
 from loom_store_sqlite.people_checks import check_approvals, check_budget
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
+from loom_store_sqlite.row_checks import check_rows
 from loom_store_sqlite.rows import range_of
 from loom_store_sqlite.settling import digest_of_result
+from loom_store_sqlite.upkeep import BY_ID, BY_RUN_NO, TEXTS
 
 Checks = Iterator[Finding | None]
 """Findings, and None wherever the caller may do something else in between."""
@@ -27,15 +30,8 @@ _SEQUENCES: Final = {
     "approvals": "a question or its answer was lost",
 }
 
-_TEXTS: Final = {
-    "heads": ("result", "error"),
-    "steps": ("notes",),
-    "attempts": ("error",),
-    "calls": ("arguments", "result", "error", "facts", "late_result"),
-    "claims": ("owner",),
-    "signals": ("payload",),
-    "approvals": ("subject", "arguments", "approvers", "facts", "note"),
-}
+
+_OF_RUNS: Final = dict.fromkeys(BY_ID, "id >> 32") | dict.fromkeys(BY_RUN_NO, "run_no")
 
 
 def check_file(connection: apsw.Connection) -> Checks:
@@ -43,6 +39,7 @@ def check_file(connection: apsw.Connection) -> Checks:
     try:
         yield from _check_structure(connection)
         yield from _check_payloads(connection)
+        yield from _check_numbers(connection)
     except apsw.CorruptError as error:
         yield damage(None, str(error))
 
@@ -71,6 +68,29 @@ def _check_payloads(connection: apsw.Connection) -> Checks:
         yield None
 
 
+def _check_numbers(connection: apsw.Connection) -> Checks:
+    if len(all_rows(connection, "SELECT last_run_no FROM numbers WHERE last_run_no >= 0")) != 1:
+        yield Finding(
+            run_id=None,
+            where="numbers",
+            what="the highest number of a deleted run is not known",
+            meaning="no run can be started",
+        )
+    for table, key in _OF_RUNS.items():
+        lost = all_rows(
+            connection,
+            f"SELECT DISTINCT {key} FROM {table} WHERE {key} NOT IN (SELECT run_no FROM runs) LIMIT 10",  # noqa: S608
+        )
+        for (run_no,) in lost:
+            yield Finding(
+                run_id=None,
+                where=table,
+                what=f"there are rows of a run number {run_no}, and no such run",
+                meaning="a run was lost, or a part of one has moved",
+            )
+        yield None
+
+
 def check_runs(connection: apsw.Connection, name: str) -> Checks:
     """Check every run that can be found."""
     try:
@@ -95,6 +115,7 @@ def check_run(connection: apsw.Connection, name: str, run_no: int) -> Checks:
 
 def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
     yield from _check_texts(connection, record, run_no)
+    yield from check_rows(connection, record, run_no)
     yield from _check_history(connection, record, run_no)
     for table, meaning in _SEQUENCES.items():
         yield from _check_sequence(connection, record, run_no, table, meaning)
@@ -109,14 +130,15 @@ def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> 
 def _check_history(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
     base, last = range_of(run_no)
     text: str | None = None
+    gone = gaps.listed(connection, run_no)
     position = 0
     cursor = connection.execute(
         "SELECT id, digest, form, body FROM steps WHERE id BETWEEN ? AND ? ORDER BY id", (base, last)
     )
     for row_id, digest, form, body in cursor:
-        position += 1
+        position = _next_kept(gone, position + 1)
         if row_id != base + position:
-            yield _finding(record, f"step {position - 2}", "its row is missing", "the history has a gap")
+            yield _finding(record, f"step {position - 2}", *_misplaced(row_id < base + position))
             position = row_id - base
             text = None
         ends = record.status == "completed" and position == record.step_index + 1
@@ -130,9 +152,22 @@ def _check_history(connection: apsw.Connection, record: RunRecord, run_no: int) 
         yield _finding(
             record,
             "head",
-            f"its row says {record.step_index} committed steps, the history has {position - 1}",
+            f"its row says {record.step_index} committed steps, the history ends after {max(position - 1, 0)}",
             "resuming would execute steps again, or skip some",
         )
+
+
+def _next_kept(gone: Sequence[Gap], position: int) -> int:
+    """Return the first row number from ``position`` on that the history should have."""
+    while (gap := next((g for g in gone if g.holds(position - 2)), None)) is not None:
+        position = position + 1 if gap.every else gap.last + 3
+    return position
+
+
+def _misplaced(unexpected: bool) -> tuple[str, str]:
+    if unexpected:
+        return "there is a row that should have been thinned out", "the record of what was thinned out is wrong"
+    return "its row is missing", "the history has a gap"
 
 
 def _check_state(
@@ -153,12 +188,12 @@ def _check_state(
 
 def _check_sequence(connection: apsw.Connection, record: RunRecord, run_no: int, table: str, meaning: str) -> Checks:
     base, last = range_of(run_no)
-    count, newest = one_row(
+    count, oldest, newest = one_row(
         connection,
-        f"SELECT count(*), max(id) FROM {table} WHERE id BETWEEN ? AND ?",  # noqa: S608 - from _SEQUENCES
+        f"SELECT count(*), min(id), max(id) FROM {table} WHERE id BETWEEN ? AND ?",  # noqa: S608 - from _SEQUENCES
         (base, last),
     )
-    if count and newest != base + count:
+    if count and (oldest, newest) != (base + 1, base + count):
         yield _finding(record, table, f"numbered up to {newest - base}, but there are {count}", meaning)
     yield None
 
@@ -262,7 +297,10 @@ def _is_rooted(connection: apsw.Connection, run_no: int, last: int, known: dict[
 
 
 def _check_texts(connection: apsw.Connection, record: RunRecord, run_no: int) -> Checks:
-    for table, columns in _TEXTS.items():
+    for table, columns in TEXTS.items():
+        if table == "messages":
+            # Looked at from the calls that were made with them.
+            continue
         key, ids = ("run_no", (run_no, run_no)) if table == "heads" else ("id", range_of(run_no))
         for column in columns:
             missing = all_rows(

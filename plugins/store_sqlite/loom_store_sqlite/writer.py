@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import apsw
 
+from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallEnd,
@@ -24,6 +25,7 @@ from loom_store_sqlite.beats import Beats, StoreClosed
 from loom_store_sqlite.claims import Claim
 from loom_store_sqlite.database import Database
 from loom_store_sqlite.faults import damaged, is_busy
+from loom_store_sqlite.gaps import Thinning
 from loom_store_sqlite.messages import Conversation
 from loom_store_sqlite.payloads import INLINE_CHARS
 from loom_store_sqlite.pipeline import SECONDS_S, Pipeline, Waiting
@@ -51,6 +53,8 @@ class SQLiteWriter:
         "_failure",
         "_fence",
         "_flushing",
+        "_inline",
+        "_inline_chars",
         "_lease_s",
         "_leave",
         "_pipeline",
@@ -58,6 +62,9 @@ class SQLiteWriter:
         "_renewed_s",
         "_run_no",
         "_signal_id",
+        "_step_index",
+        "_thinning",
+        "_thins_at",
         "_timer",
         "_wall",
         "_woken",
@@ -78,6 +85,11 @@ class SQLiteWriter:
         self._calls = {(c.step_index, c.key, c.try_index): row_id for row_id, c in claim.calls}
         self._conversation = Conversation(fence.run_no)
         self._signal_id = None if claim.signal is None else claim.signal.signal_id
+        self._step_index = claim.record.step_index
+        self._thinning: Thinning | None = None
+        self._thins_at = -1
+        self._inline: int | None = None
+        self._inline_chars = INLINE_CHARS
         woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
         # What the next commit has to do beside its one statement: consume what woke the step, withdraw its questions.
         self._woken = woken or any(a.decision is None for a in claim.approvals)
@@ -99,6 +111,16 @@ class SQLiteWriter:
         """The epoch of the claim."""
         return self._epoch
 
+    def keep_to(self, checkpoints: CheckpointPolicy, payloads: PayloadPolicy) -> None:
+        """Thin the history and store large texts as these say; to be called before the first write."""
+        if checkpoints.period:
+            self._thinning = Thinning(checkpoints, self._step_index)
+            self._thins_at = self._thinning.at
+        self._inline = payloads.max_inline_bytes
+        if self._inline is not None:
+            # No character takes more than four bytes, so that what is longer than this is looked at closely.
+            self._inline_chars = self._inline // 4
+
     async def commit(
         self,
         step_index: int,
@@ -109,7 +131,10 @@ class SQLiteWriter:
         later: bool = False,
     ) -> None:
         """Record that a step ended in ``Continue(state)``: one statement, and so one transaction."""
-        if later and not self._woken and (notes is None or len(notes) <= INLINE_CHARS):
+        is_plain = (
+            not self._woken and step_index != self._thins_at and (notes is None or len(notes) <= self._inline_chars)
+        )
+        if later and is_plain:
             form, body = self._push(state)
             waiting = Waiting(
                 self._base + step_index + 2, attempt_index, self._epoch, self._wall(), state[1], form, body, notes
@@ -121,7 +146,7 @@ class SQLiteWriter:
             return
         if self._pipeline.rows or self._failure is not None:
             await self.flush()
-        if self._woken or (notes is not None and len(notes) > INLINE_CHARS):
+        if not is_plain:
             await self._commit_more(step_index, state, attempt_index, notes, sync)
             return
         form, body = self._push(state)
@@ -189,12 +214,21 @@ class SQLiteWriter:
         """End, park or pause the run and release the lease."""
         await self.flush()
         part = None
-        if settlement.outcome is not None and settlement.state is not None:
+        thins = settlement.step_index == self._thins_at and settlement.outcome is not None
+        if settlement.outcome is not None and settlement.state is not None and not thins:
             part = self._push(settlement.state)
-        prepared = settling.prepare(settlement, part)
+        prepared = settling.prepare(settlement, part, self._inline)
         signal_id = self._signal_id if self._woken else None
+
+        def work(connection: apsw.Connection) -> None:
+            thinned = prepared
+            if thins and settlement.state is not None and self._thinning is not None:
+                _, form, body = self._thinning.encode(connection, self._run_no, settlement.step_index, settlement.state)
+                thinned = settling.with_state(prepared, form, body)
+            settling.settle(connection, self._fence, thinned, signal_id)
+
         try:
-            await self._database.write(lambda c: settling.settle(c, self._fence, prepared, signal_id))
+            await self._database.write(work)
         except BaseException:
             self._forget_history()
             raise
@@ -203,7 +237,7 @@ class SQLiteWriter:
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call."""
         await self.flush()
-        prepared = journal.prepare_intent(intent)
+        prepared = journal.prepare_intent(intent, self._inline)
         row_id, nodes = await self._write(lambda c: journal.begin(c, self._fence, prepared, self._conversation))
         self._calls[intent.step_index, intent.key, intent.try_index] = row_id
         if nodes:
@@ -212,14 +246,14 @@ class SQLiteWriter:
     async def end_call(self, end: CallEnd) -> None:
         """Record how a managed call ended."""
         await self.flush()
-        prepared = journal.prepare_end(end)
+        prepared = journal.prepare_end(end, self._inline)
         row_id = self._calls.get((end.step_index, end.key, end.try_index))
         await self._write(lambda c: journal.finish(c, self._fence, prepared, row_id))
 
     async def fail_attempt(self, attempt: AttemptRecord) -> None:
         """Record a failed attempt that will be followed by another one."""
         await self.flush()
-        error = payloads.prepare(encode_error(attempt.error))
+        error = payloads.prepare(encode_error(attempt.error), self._inline)
 
         def work(connection: apsw.Connection) -> None:
             self._fence.renew(connection, "attempt_index = attempt_index + 1, failed_attempts = failed_attempts + 1")
@@ -302,22 +336,26 @@ class SQLiteWriter:
         notes: str | None,
         sync: bool,
     ) -> None:
-        """Commit a step that also consumes what woke it, or that has longer notes."""
-        form, body = self._push(state)
-        step = settling.StepRow(
-            step_index, "continue", attempt_index, state.digest, form, body, payloads.prepare(notes)
-        )
+        """Commit a step that also consumes what woke it, thins the history, or has longer notes."""
+        thinning = self._thinning if step_index == self._thins_at else None
+        form, body = (0, b"") if thinning is not None else self._push(state)
+        prepared = payloads.prepare(notes, self._inline)
+        step = settling.StepRow(step_index, "continue", attempt_index, state.digest, form, body, prepared)
         try:
-            await self._insert(step, sync=sync)
+            await self._insert(step, sync=sync, thinned=state if thinning is not None else None)
         except BaseException:
             self._forget_history()
             raise
         self._woken = False
+        if thinning is not None:
+            thinning.move_on()
+            self._thins_at = thinning.at
 
-    async def _insert(self, step: settling.StepRow, *, sync: bool) -> None:
+    async def _insert(self, step: settling.StepRow, *, sync: bool, thinned: EncodedState | None = None) -> None:
+        """Insert a step; ``thinned`` is its state where this is a step that thins the history."""
         woken = self._woken
 
-        def work(connection: apsw.Connection) -> None:
+        def work(connection: apsw.Connection) -> HistoryEncoder | None:
             lease = self._fence.lease()
             self._fence.guarded(
                 connection,
@@ -326,15 +364,22 @@ class SQLiteWriter:
                 (lease.wall_s, lease.boot_s, self._wall()),
                 step_index=step.step_index,
             )
-            settling.insert_step(connection, self._fence, step)
+            row, encoder = step, None
+            if thinned is not None and self._thinning is not None:
+                encoder, form, body = self._thinning.encode(connection, self._run_no, step.step_index, thinned)
+                row = step._replace(form=form, body=body)
+            settling.insert_step(connection, self._fence, row)
             if woken:
                 timers.forget(connection, self._run_no)
                 settling.consume(connection, self._fence, self._signal_id, step.step_index)
                 approvals.withdraw(connection, self._run_no, self._wall())
+            return encoder
 
         now_s = self._clocks.steady_s()
-        await self._database.write(work, sync=sync)
+        encoder = await self._database.write(work, sync=sync)
         self._renewed_s = now_s
+        if encoder is not None:
+            self._push = encoder.push
 
     def _flush_behind(self) -> None:
         """Write the steps that wait although the run is in the middle of a longer one."""

@@ -84,7 +84,9 @@ def resume(
                 raise
             raise BadInput(
                 f"the stored state of run `{run_id}` does not fit agent `{runner.agent.name}`: {error}",
-                hint=error.hint or f"resume it with the code it was started with, or mend {loaded.reference}",
+                hint=error.hint
+                or f"resume it with the code it was started with, or bring its state forward in {loaded.reference}:"
+                " Agent(version=…, upgrades=(Upgrade(…),))",
             ) from error
 
     return drive(invocation, loaded, run_id, act, schema=SCHEMA, durability=durability)
@@ -102,6 +104,11 @@ def _stored_agent(invocation: Invocation, record: RunRecord) -> str:
         raise BadInput(
             f"run `{record.run_id}` was started from code, and no file of its agent `{record.agent.name}` is stored",
             hint=f"name it: loom-runner resume FILE.py {shell(place)}",
+        )
+    if record.origin is not None and record.origin.imported_from is not None:
+        raise BadInput(
+            f"run `{record.run_id}` was imported, so the code that it names ({reference}) is not loaded by itself",
+            hint=f"look at that code, then name it: loom-runner resume FILE.py {shell(place)}",
         )
     invocation.output.note(f"using the agent that is stored with the run: {reference}")
     return reference
