@@ -19,9 +19,11 @@ from pathlib import Path
 from random import Random
 
 from loom_core.testing.memory_store import MemoryStore
+from loom_core.testing.store_contract_budgets import BudgetLaws
 from loom_core.testing.store_contract_forks import CodeLaws, ForkLaws, ThinningLaws
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
+from loom_core.testing.store_contract_moves import MoveLaws
 from loom_core.testing.store_contract_people import ApprovalLaws, WishLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
 from loom_core.testing.store_contract_time import ScheduleLaws
@@ -44,6 +46,8 @@ class StoreContract(
     ScheduleLaws,
     ApprovalLaws,
     WishLaws,
+    BudgetLaws,
+    MoveLaws,
 ):
     """What every store promises."""
 

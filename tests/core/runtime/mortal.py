@@ -50,7 +50,7 @@ class Mortal:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name.startswith(self._READS) or name in ("aclose", "protected_files", "lease_age_s", "beat"):
+        if name.startswith(self._READS) or name in ("aclose", "protected_files", "lease_age_s", "beat", "keep_to"):
             return found
         if not callable(found):
             return found
