@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from loom_core.runtime.outcomes import Complete, Continue, RunCancelled, Wait
     from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
     from loom_core.runtime.runner import AgentRunner
-    from loom_core.tailcalls import TailCallError, TailCallReport, TailCallSite, explain_tailcalls, tailrec
+    from loom_core.tailcalls import (
+        TailCallError,
+        TailCallReport,
+        TailCallSite,
+        TailCallWarning,
+        explain_tailcalls,
+        tailrec,
+        tailstream,
+    )
     from loom_core.tools import ToolRegistry, tool
 
 _HOMES = {
@@ -67,7 +75,15 @@ _HOMES = {
     "loom_core.runtime.outcomes": ("Complete", "Continue", "RunCancelled", "Wait"),
     "loom_core.runtime.results": ("RunResult", "RunStats", "RunStep", "RunVerification"),
     "loom_core.runtime.runner": ("AgentRunner",),
-    "loom_core.tailcalls": ("TailCallError", "TailCallReport", "TailCallSite", "explain_tailcalls", "tailrec"),
+    "loom_core.tailcalls": (
+        "TailCallError",
+        "TailCallReport",
+        "TailCallSite",
+        "TailCallWarning",
+        "explain_tailcalls",
+        "tailrec",
+        "tailstream",
+    ),
     "loom_core.tools": ("ToolRegistry", "tool"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -108,6 +124,7 @@ __all__ = [
     "TailCallError",
     "TailCallReport",
     "TailCallSite",
+    "TailCallWarning",
     "Tool",
     "ToolCall",
     "ToolContext",
@@ -121,6 +138,7 @@ __all__ = [
     "hookimpl",
     "open_store",
     "tailrec",
+    "tailstream",
     "tool",
 ]
 

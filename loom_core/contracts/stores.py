@@ -383,10 +383,13 @@ class RunWriter(Protocol):
         attempt_index: int = 0,
         notes: str | None = None,
         sync: bool = False,
+        later: bool = False,
     ) -> None:
         """Record that step ``step_index`` ended in ``Continue(state)``: its row and the run's row, one transaction.
 
-        Also consumes the signal that the step was woken by, and clears what it was waiting for.
+        Also consumes the signal that the step was woken by, and clears what it was waiting for. With ``later`` the
+        writer may keep up to 100 such steps for up to 5 ms and write them together, before anything else of the run:
+        a process that dies then loses them. What went wrong is raised by the next write.
         """
         ...
 

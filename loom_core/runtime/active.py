@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import attrs
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from loom_core.runtime.services import Services
     from loom_core.values import Codec
 
+Durability = Literal["standard", "strict", "pipelined"]
 YIELD_EVERY_S = 0.005
 _STORE_FAILED = (LeaseLost, StoreBusy, StoreUnusable)
 _log = logging.getLogger("loom.runtime")
@@ -99,7 +100,7 @@ class ActiveRun:
         retry_policy: RetryPolicy,
         stop: StopRequest,
         bounds: Slice,
-        strict: bool = False,
+        durability: Durability = "standard",
         attempts_spent: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -131,7 +132,8 @@ class ActiveRun:
         self._budget_last_step, self._budget_until_s = self.purse.ends(self._step_index, monotonic())
         self._last_step = min(self._budget_last_step, sys.maxsize if bounds.last_step is None else bounds.last_step)
         self._until_s = min(self._budget_until_s, math.inf if bounds.until_s is None else bounds.until_s)
-        self._strict = strict
+        self._strict = durability == "strict"
+        self._later = durability == "pipelined"
         self._commit = claimed.writer.commit
         self._monotonic = monotonic
         self._left = False
@@ -229,7 +231,9 @@ class ActiveRun:
         if outcome.__class__ is not Continue:
             return await self._conclude(outcome, context)
         encoded = self._encode(outcome.state)
-        await self._commit(context.step_index, encoded, context.attempt_index, context.notes(), self._strict)
+        await self._commit(
+            context.step_index, encoded, context.attempt_index, context.notes(), self._strict, self._later
+        )
         self.input_text = encoded.text
         self._step_index = context.step_index + 1
         self._attempt_index = self._attempts_spent = 0

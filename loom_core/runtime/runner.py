@@ -27,7 +27,7 @@ from loom_core.contracts.stores import (
 )
 from loom_core.contracts.tools import Tool
 from loom_core.errors import BadInput, LoomError, RunExists, ToolNotFound
-from loom_core.runtime.active import ActiveRun, Left, Slice
+from loom_core.runtime.active import ActiveRun, Durability, Left, Slice
 from loom_core.runtime.admission import Admission, NothingToDo, still_waits
 from loom_core.runtime.agent import Agent, Step, state_type_of
 from loom_core.runtime.driver import driver
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 LEASE_S = 30.0
 OWN_STATE: Any = object()
 """Stands for the agent's own initial state; None is a state like any other."""
-Durability = Literal["standard", "strict"]
 
 
 class AgentRunner:
@@ -61,7 +60,7 @@ class AgentRunner:
     URL; a store that the runner opens itself is closed with it. ``encode_state`` and its kin turn values into JSON data
     and back for types that ``loom_core.values`` does not know. ``runtime`` supplies models, tools and stores of
     plugins; without one the default configuration is used when something of it is needed. ``durability`` ``strict``
-    syncs every step to disk.
+    syncs every step to disk; ``pipelined`` writes pure steps up to 5 ms later, many at a time.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class AgentRunner:
         self._runtime = runtime
         self._own_runtime = runtime is None
         self._observer = observer
-        self._strict = durability == "strict"
+        self._durability: Durability = durability
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(lease_s)
         self._inboxes = InboxWatch()
@@ -215,7 +214,7 @@ class AgentRunner:
         if observer is not None:
             self._observer = observer
         if durability is not None:
-            self._strict = durability == "strict"
+            self._durability = durability
 
     def request_stop(self) -> None:
         """Stop after the step under way and leave the run paused; callable from a signal handler."""
@@ -357,7 +356,7 @@ class AgentRunner:
                 last_step=None if max_steps is None else claimed.record.step_index + max_steps - 1,
                 until_s=None if max_seconds is None else time.monotonic() + max_seconds,
             ),
-            strict=self._strict,
+            durability=self._durability,
             attempts_spent=attempts_spent,
         )
 

@@ -1,218 +1,168 @@
-"""Decide whether a function may become a loop: every reason against it, and the plan if there is none."""
+"""Decide whether a function may become a loop: every reason against it, how it runs, and the plan if there is none.
+
+Everything is decided from the definition and the code object that it compiles to; the function itself need not exist.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from types import CodeType
 
 import attrs
 
 from loom_core.tailcalls.bindings import Binding, DoesNotFit, bind
-from loom_core.tailcalls.calls import Calls, Fault, find_calls, statements
+from loom_core.tailcalls.calls import Calls, Fault, Kept, find_calls
+from loom_core.tailcalls.names import Callees, Kind, callees_of
+from loom_core.tailcalls.report import Mode
 from loom_core.tailcalls.rewrite import Plan
+from loom_core.tailcalls.sharing import sees_by_name, stale_variables, why_not_shared
 from loom_core.tailcalls.source import Definition, Function
-from loom_core.tailcalls.unbound import removed_names, stale_locals
-
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.GeneratorExp)
-_BY_NAME = frozenset({"locals", "eval", "exec"})
-_BY_NAME_WITHOUT_ARGUMENTS = frozenset({"vars", "dir"})
+from loom_core.tailcalls.unbound import removed_names
+from loom_core.tailcalls.walking import statements
 
 
 @attrs.frozen(kw_only=True)
 class Analysis:
-    """``plan`` is None if and only if there are ``faults``."""
+    """``plan`` is None if and only if there are ``faults``.
 
+    ``mode`` says how transitions run: ``direct`` as a jump in one frame, ``frames`` each in a frame of its own, and
+    then ``why_frames`` says why. ``bound`` has the tails that fit the signature. ``by_name`` is True where the function
+    can see its variables by name.
+    """
+
+    callees: Callees
     calls: Calls
+    kept: tuple[Kept, ...]
     faults: tuple[Fault, ...]
+    bound: frozenset[int]
+    mode: Mode
+    why_frames: str | None
+    by_name: bool
     plan: Plan | None
 
 
-def analyse(fn: FunctionType, definition: Definition, decorators_above: int) -> Analysis:
-    """Analyse ``fn``; its first ``decorators_above`` decorators are applied to what the compiler returns."""
-    node, code = definition.node, fn.__code__
-    # A name that is a parameter or a variable here is not the function's.
-    is_local = node.name in code.co_varnames or node.name in code.co_cellvars
-    calls = Calls() if is_local else find_calls(node)
-    faults = [
-        *_kind_faults(fn, definition),
-        *_decorator_faults(definition, decorators_above),
-        *_scope_faults(definition, code),
-        *_by_name_faults(node, code),
-        *_declaration_faults(node),
-        *calls.faults,
-    ]
-    tails, misfits = _bind_all(node, calls)
-    faults += misfits
+def analyse(
+    definition: Definition, code: CodeType, *, kind: Kind | None = None, leave_first: bool = False, group: bool = False
+) -> Analysis:
+    """Analyse a function by its definition and its code object.
+
+    ``kind`` is what stands in its class, None: what the decorators in the source say. ``leave_first`` accepts tail
+    calls inside blocks, ``group`` every callee in tail position.
+    """
+    node = definition.node
+    callees = callees_of(definition, code, kind, group=group)
+    calls = find_calls(definition, callees, leave_first=leave_first)
+    faults = [*_kind_faults(node, code), *declaration_faults(definition, callees), *calls.faults]
+    tails, misfits = bind_all(node, callees, calls)
+    kept = (*calls.kept, *misfits, *_aliases(node, callees, calls))
     if not faults and not tails:
-        faults.append(_nothing_to_do(node, is_local=is_local))
-    if faults:
-        return Analysis(calls=calls, faults=tuple(sorted(faults, key=_position)), plan=None)
-    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    locals_ = frozenset((*code.co_varnames, *code.co_cellvars)) - frozenset(parameters)
-    plan = Plan(
-        tails=tails,
-        path=frozenset(calls.path),
-        stale=tuple(sorted(stale_locals(node.body, locals_))),
-        removable=removed_names(node.body),
+        faults.append(_nothing_to_do(definition, callees, calls, kept))
+    by_name = sees_by_name(node, code)
+    why = "it is a member of a group" if group else why_not_shared(definition, code, calls, tails, by_name=by_name)
+    plan = None
+    if not faults:
+        plan = Plan(
+            callees=callees,
+            forms={key: calls.forms[key] for key in tails},
+            calls={key: calls.tails[key] for key in tails},
+            tails=tails,
+            path=frozenset(one for key in tails for one in calls.paths[key]),
+            stale=() if why is not None else stale_variables(definition, code),
+            removable=removed_names(node.body) if definition.mentions("del", "except") else frozenset(),
+            declares=definition.mentions("global", "nonlocal"),
+        )
+    return Analysis(
+        callees=callees,
+        calls=calls,
+        kept=kept,
+        faults=tuple(sorted(faults, key=position)),
+        bound=frozenset(tails),
+        mode="direct" if why is None else "frames",
+        why_frames=why,
+        by_name=by_name,
+        plan=plan,
     )
-    return Analysis(calls=calls, faults=(), plan=plan)
 
 
-def _position(fault: Fault) -> tuple[int, int]:
+def position(fault: Fault) -> tuple[int, int]:
+    """Return where a fault stands, to sort by."""
     return getattr(fault.node, "lineno", 0), getattr(fault.node, "col_offset", 0)
 
 
-def _kind_faults(fn: FunctionType, definition: Definition) -> Iterator[Fault]:
-    node = definition.node
-    if inspect.isasyncgenfunction(fn):
-        yield Fault(node=node, reason="an async generator is not a tail-recursive function", instead=_REMOVE)
+def _kind_faults(node: Function, code: CodeType) -> Iterator[Fault]:
+    if code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        reason = "an async generator is not a tail-recursive function"
+        yield Fault(node=node, reason=reason, instead="write @tailstream, which is for async generators")
     elif not isinstance(node, ast.AsyncFunctionDef):
         yield Fault(node=node, reason="the function is not async", instead=f"write `async def {node.name}`")
-    if definition.scopes and isinstance(definition.scopes[-1], ast.ClassDef):
-        yield Fault(
-            node=node,
-            reason="a method is not accepted by the simple form",
-            instead="write a function outside the class, give it what it needs of `self`, and call it from the method",
-        )
-    for spread, star in ((node.args.vararg, "*"), (node.args.kwarg, "**")):
-        if spread is not None:
-            reason = f"`{star}{spread.arg}` is not accepted by the simple form"
-            yield Fault(node=spread, reason=reason, instead="name every parameter")
 
 
-def _decorator_faults(definition: Definition, above: int) -> Iterator[Fault]:
-    for decorator in definition.node.decorator_list[above:]:
-        yield Fault(
-            node=decorator,
-            reason="a decorator below @tailrec would see the plain recursion and be left out of the loop",
-            instead="put @tailrec directly above `async def`, and this decorator above @tailrec",
-        )
-
-
-def _scope_faults(definition: Definition, code: CodeType) -> Iterator[Fault]:
-    """Names that mean something else in another scope or that another scope keeps."""
-    node = definition.node
-    for name in {"__class__", "super"} & {*code.co_names, *code.co_freevars}:
-        use = _first_name(node, name)
-        if isinstance(use, ast.Name):
-            yield Fault(
-                node=use,
-                reason=f"`{name}` is not accepted by the simple form",
-                instead="take what you need of the class as a parameter",
-            )
-    if any(isinstance(scope, ast.ClassDef) for scope in definition.scopes):
-        for private in sorted(_private_names(node)):
-            yield Fault(
-                node=_first_name(node, private),
-                reason=f"`{private}` is a private name of the class around it, which the simple form does not accept",
-                instead="use a name with one underscore",
-            )
-    captured = sorted(_captured(code, frozenset(code.co_cellvars)))
-    if captured:
-        names = ", ".join(f"`{name}`" for name in captured)
-        yield Fault(
-            node=_capturing_scope(node, captured),
-            reason=f"a nested function, class or generator keeps {names}; in a loop it would see later values",
-            instead="give it the value instead of the variable, for instance by functools.partial",
-        )
-
-
-def _by_name_faults(node: Function, code: CodeType) -> Iterator[Fault]:
-    if not _all_names(code) & (_BY_NAME | _BY_NAME_WITHOUT_ARGUMENTS):
+def declaration_faults(definition: Definition, callees: Callees) -> Iterator[Fault]:
+    """Yield the declarations by which a function may give the name that it calls itself by another meaning."""
+    if not definition.mentions("global", "nonlocal"):
         return
-    for call in (inner for statement in node.body for inner in ast.walk(statement)):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-            continue
-        name = call.func.id
-        bare = not call.args and not call.keywords
-        if name in _BY_NAME or (name in _BY_NAME_WITHOUT_ARGUMENTS and bare):
-            yield Fault(
-                node=call,
-                reason=f"`{name}` can read local variables by name, so that a loop cannot be proved to behave alike",
-                instead="read the variables themselves",
-            )
+    own = {callees.name, callees.enclosing} - {None}
+    for one in statements(definition.node.body, nested=True):
+        if isinstance(one, ast.Global | ast.Nonlocal):
+            for name in sorted(own & {*one.names}, key=str):
+                reason = f"the function rebinds its own name, so that `{name}` may be something else at the next call"
+                yield Fault(node=one, reason=reason, instead="use another name")
 
 
-def _declaration_faults(node: Function) -> Iterator[Fault]:
-    for one in statements(node.body, nested=True):
-        if isinstance(one, ast.Global | ast.Nonlocal) and node.name in one.names:
-            reason = f"the function rebinds its own name, so that `{node.name}` may be something else at the next call"
-            yield Fault(node=one, reason=reason, instead="use another name")
-    for one in statements(node.body):
-        if isinstance(one, ast.Global | ast.Nonlocal) and one not in node.body:
-            yield Fault(
-                node=one,
-                reason="a `global` or `nonlocal` inside a block is not accepted by the simple form",
-                instead="move it to the top of the function",
-            )
-
-
-def _bind_all(node: Function, calls: Calls) -> tuple[dict[int, list[Binding]], list[Fault]]:
-    tails: dict[int, list[Binding]] = {}
-    faults: list[Fault] = []
+def bind_all(node: Function, callees: Callees, calls: Calls) -> tuple[dict[int, list[Binding] | None], list[Kept]]:
+    """Return the bindings of each tail call that fits the signature, and what stays a call because it does not."""
+    tails: dict[int, list[Binding] | None] = {}
+    misfits: list[Kept] = []
     for key, call in calls.tails.items():
+        form = calls.forms[key]
+        if form == "any":
+            tails[key] = None
+            continue
+        if form == "class" and "first" in calls.forms.values() and not _same_first(call, callees):
+            reason = f"it may go on with another object than `{callees.first}`, whose method may be another function"
+            misfits.append(Kept(node=call, reason=reason, instead=f"write `{callees.hint_call()}`"))
+            continue
         try:
-            tails[key] = bind(node.args, call)
+            tails[key] = bind(node.args, call, callees.receiver(form))
         except DoesNotFit as misfit:
-            faults.append(Fault(node=misfit.node, reason=misfit.reason, instead=misfit.instead))
-    return tails, faults
+            reason = f"{misfit.reason}: the call raises TypeError when it is reached, as it does in the recursion"
+            misfits.append(Kept(node=misfit.node, reason=reason, instead="give the arguments that the function takes"))
+    return tails, misfits
 
 
-def _nothing_to_do(node: Function, *, is_local: bool) -> Fault:
-    why = "its name is a local variable here" if is_local else "there is no tail call of it"
-    return Fault(
-        node=node,
-        reason=f"`{node.name}` does not call itself by its name: {why}, so there is nothing to make a loop of",
-        instead=f"write `return await {node.name}(...)`, or remove @tailrec",
-    )
+def _same_first(call: ast.Call, callees: Callees) -> bool:
+    """Return whether a call by the class's name goes on with what was checked: the first parameter, or a class."""
+    match call.args:
+        case [ast.Name(id=name), *_] if name == callees.first:
+            return True
+        case _:
+            return callees.kind != "function"
 
 
-_REMOVE = "remove @tailrec"
+def _nothing_to_do(definition: Definition, callees: Callees, calls: Calls, kept: tuple[Kept, ...]) -> Fault:
+    node = definition.node
+    doubts = [one for one in kept if one.instead is not None]
+    if doubts:
+        return Fault(node=doubts[0].node, reason=f"nothing to loop: {doubts[0].reason}", instead=str(doubts[0].instead))
+    why = callees.why_not_name or "there is no tail call of it"
+    instead = f"write `{callees.hint_call()}`, or remove @tailrec"
+    if others := [call.func.id for call in calls.others if isinstance(call.func, ast.Name)]:
+        instead += f"; if `{others[0]}` calls it back, put both in one group: `@tailrec(group=...)`"
+    if definition.scopes and isinstance(definition.scopes[-1], ast.FunctionDef):
+        instead += "; if a decorator below @tailrec made this function of yours, let it use `functools.wraps`"
+    reason = f"`{node.name}` does not call itself in tail position: {why}, so there is nothing to make a loop of"
+    return Fault(node=node, reason=reason, instead=instead)
 
 
-def _captured(code: CodeType, cells: frozenset[str]) -> set[str]:
-    """Return the variables that nested code may keep.
-
-    List, set and dict comprehensions run to their end on the spot, so sharing their cells between iterations cannot
-    be seen; what is nested in them can keep a cell like anything else.
-    """
-    found: set[str] = set()
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            if inner.co_name not in ("<listcomp>", "<setcomp>", "<dictcomp>"):
-                found |= cells & frozenset(inner.co_freevars)
-            else:
-                found |= _captured(inner, cells)
-    return found
-
-
-def _capturing_scope(node: ast.AST, captured: list[str]) -> ast.AST:
-    for scope in ast.walk(node):
-        if scope is not node and isinstance(scope, _SCOPES):
-            for name in ast.walk(scope):
-                if isinstance(name, ast.Name) and name.id in captured:
-                    return scope
-    return node
-
-
-def _first_name(node: ast.AST, name: str) -> ast.AST:
-    places = ast.walk(node)
-    found = (one for one in places if name in (getattr(one, "id", None), getattr(one, "attr", None)))
-    return next(found, node)
-
-
-def _private_names(node: ast.AST) -> set[str]:
-    names: set[str] = set()
-    for one in ast.walk(node):
-        for field in ("id", "attr", "arg", "name"):
-            value = getattr(one, field, None)
-            if isinstance(value, str) and value.startswith("__") and not value.endswith("__"):
-                names.add(value)
-    return names
-
-
-def _all_names(code: CodeType) -> frozenset[str]:
-    inner = (one for one in code.co_consts if isinstance(one, CodeType))
-    return frozenset(code.co_names).union(*(_all_names(one) for one in inner))
+def _aliases(node: Function, callees: Callees, calls: Calls) -> Iterator[Kept]:
+    """Yield the tail calls of variables that are given this function."""
+    called = {call.func.id: call for call in calls.others if isinstance(call.func, ast.Name)}
+    for one in statements(node.body) if called else ():
+        match one:
+            case ast.Assign(targets=[ast.Name(id=alias)], value=value) if alias in called and callees.is_own(value):
+                reason = f"`{alias}` is an alias, which is not provably this function when it is called"
+                yield Kept(node=called[alias], reason=reason, instead=callees.hint())
+            case _:
+                pass

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import attrs
 
-from loom_core.tailcalls.source import Function
+from loom_core.tailcalls.names import Callees, Form
+from loom_core.tailcalls.source import Definition
+from loom_core.tailcalls.walking import NESTED, children, evaluated_here
 
-_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_BLOCKS = {
+BLOCKS = {
     ast.Try: "`try`",
     ast.TryStar: "`try`",
     ast.With: "`with`",
@@ -28,30 +29,46 @@ class Fault:
     instead: str
 
 
+@attrs.frozen(kw_only=True)
+class Kept:
+    """A call that stays what it is, although it may look like one that becomes a jump."""
+
+    node: ast.AST
+    reason: str
+    instead: str | None = None
+
+
 @attrs.define
 class Calls:
     """The function's calls of itself.
 
-    ``tails`` are those in tail position, by the identity of the awaited call's ``Await`` node; ``kept`` those of nested
-    functions; ``path`` the identities of the statements and expressions that lead to a tail.
+    ``tails`` are those in tail position, by the identity of the awaited call's ``Await`` node, and ``forms`` says how
+    each names its function; ``blocks`` has the tails that stand in a block, with the kind of the innermost one.
+    ``paths`` has, per tail, the identities of the statements and expressions that lead to it. ``kept`` are calls that
+    are left alone, ``others`` the tail calls of what does not even look like this function.
     """
 
     tails: dict[int, ast.Call] = attrs.field(factory=dict)
-    kept: list[ast.Call] = attrs.field(factory=list)
+    forms: dict[int, Form] = attrs.field(factory=dict)
+    blocks: dict[int, str] = attrs.field(factory=dict)
+    kept: list[Kept] = attrs.field(factory=list)
+    others: list[ast.Call] = attrs.field(factory=list)
     faults: list[Fault] = attrs.field(factory=list)
-    path: set[int] = attrs.field(factory=set)
+    paths: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
 
 
-def find_calls(node: Function) -> Calls:
-    """Return what ``node`` calls of itself, in source order."""
-    finder = _Finder(node.name)
-    finder.block(node.body, blocked=None)
+def find_calls(definition: Definition, callees: Callees, *, leave_first: bool = False) -> Calls:
+    """Return what a function calls of itself, in source order; ``leave_first`` accepts tails inside blocks."""
+    finder = _Finder(definition, callees, leave_first=leave_first)
+    finder.block(definition.node.body, blocked=None)
     return finder.calls
 
 
 class _Finder:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, definition: Definition, callees: Callees, *, leave_first: bool) -> None:
+        self.definition = definition
+        self.callees = callees
+        self.leave_first = leave_first
         self.calls = Calls()
         self._above: list[ast.AST] = []
 
@@ -71,30 +88,33 @@ class _Finder:
                 self.block(statement.orelse, blocked=blocked)
             case ast.For() | ast.AsyncFor():
                 self._work(statement.iter, "its result is looped over, so that work remains after it")
-                self._work(statement.target, _GENERIC)
+                self._work(statement.target, GENERIC)
                 self.block(statement.body, blocked=blocked)
                 self.block(statement.orelse, blocked=blocked)
             case ast.Match():
                 self._work(statement.subject, "its result is matched, so that work remains after it")
                 for case in statement.cases:
-                    self._work(case.pattern, _GENERIC)
+                    self._work(case.pattern, GENERIC)
                     if case.guard is not None:
                         self._work(case.guard, "its result is a condition, which is tested after it")
                     self.block(case.body, blocked=blocked)
             case ast.Try() | ast.TryStar():
-                around = _BLOCKS[type(statement)]
+                around = blocked if blocked == FINALLY else BLOCKS[type(statement)]
                 for handler in statement.handlers:
                     if handler.type is not None:
-                        self._work(handler.type, _GENERIC)
+                        self._work(handler.type, GENERIC)
+                    self._above.append(handler)
                     self.block(handler.body, blocked=around)
-                for part in (statement.body, statement.orelse, statement.finalbody):
-                    self.block(part, blocked=around)
+                    self._above.pop()
+                self.block(statement.body, blocked=around)
+                self.block(statement.orelse, blocked=around)
+                self.block(statement.finalbody, blocked=FINALLY)
             case ast.With() | ast.AsyncWith():
                 for item in statement.items:
                     self._work(item, "the block that it opens is left after it")
-                self.block(statement.body, blocked=_BLOCKS[type(statement)])
+                self.block(statement.body, blocked=blocked if blocked == FINALLY else BLOCKS[type(statement)])
             case _:
-                self._work(statement, _statement_reason(statement))
+                self._work(statement, statement_reason(statement))
 
     def _tail(self, value: ast.expr, blocked: str | None) -> None:
         match value:
@@ -104,33 +124,70 @@ class _Finder:
                 self._tail(value.body, blocked)
                 self._tail(value.orelse, blocked)
                 self._above.pop()
-            case ast.Await(value=ast.Call() as call) if self._is_own(call):
-                if blocked is not None:
-                    self._fault(
-                        call,
-                        f"the call is inside {blocked}, which leaves work for after it",
-                        f"leave the block first: keep what it computes in a variable and write "
-                        f"`return await {self.name}(...)` below it",
-                    )
-                else:
-                    self.calls.tails[id(value)] = call
-                    self.calls.path.update(id(node) for node in self._above)
-                for argument in (*call.args, *call.keywords):
-                    self._work(argument, "its result is an argument of another call")
             case ast.BoolOp():
-                self._work(value, "it is an operand of `and` or `or`, which is not a tail position of the simple form")
-            case ast.Call() if self._is_own(value):
+                word = "and" if isinstance(value.op, ast.And) else "or"
+                for operand in value.values[:-1]:
+                    self._work(operand, f"its result is tested by `{word}` after it")
+                self._above.append(value)
+                self._tail(value.values[-1], blocked)
+                self._above.pop()
+            case ast.Await(value=ast.Call() as call):
+                self._awaited(value, call, blocked)
+            case ast.Call() if self.callees.form_of(value) is not None:
                 self._work(value, "without `await` it returns a coroutine that nobody has awaited")
             case _:
                 self._work(value, "its result is used after it")
 
+    def _awaited(self, value: ast.Await, call: ast.Call, blocked: str | None) -> None:
+        own = self.callees.form_of(call)
+        if own is None and not self.callees.any:
+            if why := self.callees.doubt(call.func):
+                self.calls.kept.append(Kept(node=call, reason=why, instead=self.callees.hint()))
+            elif blocked is None:
+                self.calls.others.append(call)
+            self._work(call, "its result is used after it")
+            return
+        if blocked is not None and (blocked == FINALLY or not self.leave_first):
+            self._blocked(call, blocked, is_own=own is not None)
+        else:
+            self.calls.tails[id(value)] = call
+            self.calls.forms[id(value)] = "any" if own is None or self.callees.any else own
+            self.calls.paths[id(value)] = tuple(id(node) for node in self._above)
+            if blocked is not None:
+                self.calls.blocks[id(value)] = blocked
+        if own is None:
+            self._work(call.func, "its result is used after it")
+        for argument in (*call.args, *call.keywords):
+            self._work(argument, "its result is an argument of another call")
+
+    def _blocked(self, call: ast.Call, blocked: str, *, is_own: bool) -> None:
+        if not is_own:
+            reason = f"inside {blocked}, which leaves work for after it: an ordinary await"
+            self.calls.kept.append(Kept(node=call, reason=reason))
+        elif blocked == FINALLY:
+            self._fault(
+                call,
+                "the call is inside `finally`, which may have an exception or a result to pass on after it",
+                f"leave the block first: write `{self.callees.hint_call()}` below it",
+            )
+        else:
+            self._fault(
+                call,
+                f"the call is inside {blocked}, which leaves work for after it",
+                f"leave the block first: keep what it computes in a variable and write "
+                f"`{self.callees.hint_call()}` below it{_BY_OPTION}",
+            )
+
     def _work(self, root: ast.AST, reason: str) -> None:
         """Every own call below ``root`` has work after it."""
+        if not self.definition.may_mention(root, self.callees.function):
+            return
         for call, inside in _own_scope_calls(root):
-            if not self._is_own(call):
+            if self.callees.form_of(call) is None:
                 continue
             if inside == "nested":
-                self.calls.kept.append(call)
+                text = "made by a nested function; it starts a recursion of its own"
+                self.calls.kept.append(Kept(node=call, reason=text))
             elif inside == "comprehension":
                 self._fault(call, "it is inside a comprehension, which goes on after it", self._accumulate())
             else:
@@ -138,28 +195,28 @@ class _Finder:
 
     def _accumulate(self) -> str:
         return (
-            f"pass on what is left to do as a parameter, so that the last thing is `return await {self.name}(...)`; "
+            f"pass on what is left to do as a parameter, so that the last thing is `{self.callees.hint_call()}`; "
             f"or remove @tailrec"
         )
 
     def _fault(self, node: ast.AST, reason: str, instead: str) -> None:
         self.calls.faults.append(Fault(node=node, reason=f"this call is not a tail call: {reason}", instead=instead))
 
-    def _is_own(self, call: ast.Call) -> bool:
-        return isinstance(call.func, ast.Name) and call.func.id == self.name
+
+FINALLY = "`finally`"
+_BY_OPTION = """; or write `@tailrec(blocks="leave-first")`, which leaves the block before the call is made"""
+GENERIC = "the function goes on after it"
 
 
-_GENERIC = "the function goes on after it"
-
-
-def _statement_reason(statement: ast.stmt) -> str:
+def statement_reason(statement: ast.stmt) -> str:
+    """Return why a call somewhere in a simple statement is no tail call."""
     match statement:
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
             return "its result is assigned, and the function goes on after it"
         case ast.Expr():
             return "its result is dropped, and the function goes on after it"
         case _:
-            return _GENERIC
+            return GENERIC
 
 
 def _own_scope_calls(root: ast.AST) -> Iterator[tuple[ast.Call, str]]:
@@ -169,7 +226,7 @@ def _own_scope_calls(root: ast.AST) -> Iterator[tuple[ast.Call, str]]:
         node, inside = pending.pop()
         if isinstance(node, ast.Call):
             yield node, inside
-        if isinstance(node, _NESTED):
+        if isinstance(node, NESTED):
             pending += [(child, inside) for child in evaluated_here(node)]
             pending += [(child, "nested") for child in _body(node)]
             continue
@@ -177,49 +234,6 @@ def _own_scope_calls(root: ast.AST) -> Iterator[tuple[ast.Call, str]]:
             continue
         below = "comprehension" if isinstance(node, _COMPREHENSIONS) and inside == "here" else inside
         pending += [(child, below) for child in children(node)]
-
-
-def children(node: ast.AST) -> list[ast.AST]:
-    """Return the child nodes in source order; half the cost of ``ast.iter_child_nodes``, which dominates otherwise."""
-    found: list[ast.AST] = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [one for one in value if isinstance(one, ast.AST)]
-        elif isinstance(value, ast.AST) and name != "ctx":
-            found.append(value)
-    return found
-
-
-def statements(body: list[ast.stmt], *, nested: bool = False) -> Iterator[ast.AST]:
-    """Yield every statement below ``body``, handlers and cases too, but no expression.
-
-    The bodies of nested functions and classes are left out unless ``nested``.
-    """
-    pending: list[ast.AST] = list(body)
-    while pending:
-        one = pending.pop()
-        yield one
-        if nested or not isinstance(one, _NESTED):
-            for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-                pending += getattr(one, name, ())
-
-
-def evaluated_here(node: ast.AST) -> list[ast.expr]:
-    """Return the parts of a nested function or class that the scope around it evaluates."""
-    match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            return [*node.decorator_list, *_defaults(node.args)]
-        case ast.Lambda():
-            return _defaults(node.args)
-        case ast.ClassDef():
-            return [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
-        case _:
-            return []
-
-
-def _defaults(arguments: ast.arguments) -> list[ast.expr]:
-    return [*arguments.defaults, *(default for default in arguments.kw_defaults if default is not None)]
 
 
 def _body(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef) -> list[ast.AST]:

@@ -1,4 +1,4 @@
-"""The one error of the compiler."""
+"""The one error of the compiler, and its one warning."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ class TailCallError(BadInput):
         self.reason = fault.reason
         if fault.instead is not None:
             self.add_note(f"hint: {fault.instead}")
+
+
+class TailCallWarning(UserWarning):
+    """A function that was left as it is, and correct, but does not loop; ``report`` says why."""
+
+    def __init__(self, report: TailCallReport) -> None:
+        super().__init__(f"{report.function} does not loop: {report.notes[0]}")
+        self.report = report

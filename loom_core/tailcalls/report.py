@@ -8,14 +8,16 @@ from typing import Literal
 import attrs
 
 Action = Literal["loop", "kept", "rejected"]
+Mode = Literal["direct", "frames"]
 
 
 @attrs.frozen(kw_only=True)
 class TailCallSite:
     """One place in the source: a recursive call, or (``action`` ``rejected``) what stops the function from looping.
 
-    ``loop``: the call became a jump. ``kept``: a call made by a nested function, lambda or class, which is left alone
-    and starts a recursion of its own. ``line`` and ``column`` count from 1 and are None where there is no source.
+    ``loop``: the call became a jump. ``kept``: a call that stays what it is, for the ``reason`` given (made by a nested
+    function, not provably of this function, never fitting its signature, a member of no group). ``line`` and
+    ``column`` count from 1 and are None where there is no source.
     """
 
     action: Action
@@ -28,25 +30,19 @@ class TailCallSite:
 
     def text(self, path: str | None) -> str:
         """Return place and reason, and below them the line with a caret under the place."""
-        place = ":".join(str(part) for part in (path, self.line, self.column) if part is not None)
-        head = f"{place}: {self.reason}" if place else self.reason
-        return head if self.source_line is None else f"{head}\n{self._caret_lines()}"
+        from loom_core.tailcalls.rendering import Page, plain
 
-    def _caret_lines(self) -> str:
-        line = self.source_line or ""
-        start = (self.column or 1) - 1
-        width = max(1, (self.end_column or start + 2) - 1 - start)
-        # Tabs are kept, so that the caret stands under the call however wide a tab is shown.
-        indent = "".join(character if character == "\t" else " " for character in line[:start])
-        return f"    {line}\n    {indent}{'^' * width}"
+        return plain(Page().reason(self, path))
 
 
 @attrs.frozen(kw_only=True)
 class TailCallReport:
     """The verdict on one function; ``str()`` of it is the explanation for a person.
 
-    ``accepted`` is True if ``tailrec`` turns (or has turned) the function into a loop. ``sites`` is in source order.
-    ``notes`` says what else decides: for instance that the name refers to something else now, so that plain
+    ``accepted`` is True if ``tailrec`` turns (or has turned) the function into a loop, or keeps what a decorator below
+    made of it. ``sites`` is in source order. ``mode`` says how it loops: ``direct``, as a jump in one frame, or
+    ``frames``, where each transition has a frame of its own (one at a time) because of ``why_frames``; None if nothing
+    loops. ``notes`` says what else decides: for instance that the name refers to something else now, so that plain
     recursion runs.
     """
 
@@ -56,6 +52,8 @@ class TailCallReport:
     accepted: bool
     sites: tuple[TailCallSite, ...]
     notes: tuple[str, ...] = ()
+    mode: Mode | None = None
+    why_frames: str | None = None
 
     def first_fault(self) -> TailCallSite:
         """Return the first rejected site; only for a report that is not accepted."""
@@ -66,12 +64,6 @@ class TailCallReport:
         return json.dumps({"schema": "loom.tailcalls/1", **attrs.asdict(self)}, indent=2)
 
     def __str__(self) -> str:
-        loops = sum(site.action == "loop" for site in self.sites)
-        verdict = f"a loop ({loops} tail call{'s' * (loops != 1)})" if self.accepted else "rejected"
-        parts = [f"{self.function}: {verdict}"]
-        for site in self.sites:
-            parts.append(f"{site.action}: {site.text(self.path)}")
-            if site.instead is not None:
-                parts.append(f"hint: {site.instead}")
-        parts += [f"note: {note}" for note in self.notes]
-        return "\n".join(parts)
+        from loom_core.tailcalls.rendering import Page, plain
+
+        return plain(Page().report(self))

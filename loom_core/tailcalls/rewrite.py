@@ -16,26 +16,32 @@
                                               if a: return await fn(a - 1)          # the body as it was written
                                               return b
 
+A method asks whether ``self.fn`` or ``C.fn`` is OWN or PLAIN (``ownness``). A call that spreads its arguments gives
+them to a binder and takes the parameters from it. ``return a and await fn(x)`` keeps the expression, with a mark in the
+place of the call, and jumps if the mark comes out.
+
 Names of our own begin with ``@``, which no name of the user's can. Nodes of the source are shared, never changed.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from copy import copy
+import sys
+from collections.abc import Collection, Mapping
 from typing import TypeVar, cast
 
 import attrs
 
-from loom_core.tailcalls.bindings import Binding, defaulted, segments, waits
+from loom_core.tailcalls.bindings import Binding, all_parameters_of, segments, waits
+from loom_core.tailcalls.names import Callees, Form
+from loom_core.tailcalls.nodes import assign, changed, compare, constant, load, place, variable
+from loom_core.tailcalls.ownness import BINDER, LOOPS, OWN, PLAIN, UNREADABLE, default_name, own_check
 from loom_core.tailcalls.source import Function
+from loom_core.tailcalls.walking import statements
 
-OWN = "@own"
-PLAIN = "@plain"
-UNREADABLE = "@unreadable"
-_LOOPS = "@loops"
+__all__ = ["OWN", "PLAIN", "UNREADABLE", "Plan", "rewrite"]
 _AGAIN = "@again"
+_VALUE = "@value"
 _Node = TypeVar("_Node", bound=ast.AST)
 
 
@@ -43,32 +49,70 @@ _Node = TypeVar("_Node", bound=ast.AST)
 class Plan:
     """What the analysis decided.
 
-    ``tails`` has the bindings of each tail call by the identity of its ``Await`` node; ``path`` the identities of the
-    statements and expressions that lead to one; ``stale`` the locals to unbind before each jump.
+    ``tails`` has the bindings of each tail call by the identity of its ``Await`` node, None where they are known only
+    when the call is made; ``calls`` the calls and ``forms`` how they name the function. ``path`` holds the identities
+    of the statements and expressions that lead to a tail; ``stale`` the locals to unbind before each jump. ``declares``
+    is False if there certainly is no ``global`` or ``nonlocal``.
     """
 
-    tails: Mapping[int, list[Binding]]
+    callees: Callees
+    calls: Mapping[int, ast.Call]
+    forms: Mapping[int, Form]
+    tails: Mapping[int, list[Binding] | None]
     path: frozenset[int]
     stale: tuple[str, ...]
     removable: frozenset[str]
+    declares: bool = True
 
 
-def rewrite(node: Function, plan: Plan) -> Function:
-    """Return a copy of the definition with the rule applied; the name's check is at the line of ``def``."""
+def rewrite(node: Function, plan: Plan) -> tuple[Function, tuple[str, ...]]:
+    """Return a copy of the definition with the rule applied, and the names of the marks that it needs.
+
+    A mark is a private value, whichever, that stands for a jump in the value of ``and`` or ``or``. The name's check is
+    at the line of ``def``.
+    """
     docstring, body = _split_docstring(node.body)
-    # `global` and `nonlocal` may stand only once and before all uses; the analysis admits them at this level only.
-    declarations = [statement for statement in body if isinstance(statement, ast.Global | ast.Nonlocal)]
-    body = [_at(ast.Pass(), one) if one in declarations else one for one in body] if declarations else body
+    declarations = (
+        [one for one in statements(body) if isinstance(one, ast.Global | ast.Nonlocal)] if plan.declares else []
+    )
+    if declarations:
+        # They may stand only once and before all uses, and the body stands in the function twice.
+        copies: set[int] = set()
+        body = _without_declarations(body, plan.path, copies)
+        plan = attrs.evolve(plan, path=plan.path | copies)
     writer = _Writer(node, plan)
     loop = writer.loop(body)
+    check = own_check(node, plan.callees, plan.forms.values(), plan.tails.values())
     new = ast.AsyncFunctionDef(
         name=node.name,
         args=node.args,
-        body=[*docstring, *declarations, *writer.check(), loop, *body],
+        body=[*docstring, *declarations, *check, loop, *body],
         decorator_list=node.decorator_list,
         returns=None,
     )
-    return ast.copy_location(new, node)
+    return ast.copy_location(new, node), tuple(_mark(index) for index in range(writer.marks))
+
+
+def _without_declarations(body: list[ast.stmt], path: Collection[int], copies: set[int]) -> list[ast.stmt]:
+    """Return the statements without ``global`` and ``nonlocal``; ``copies`` gets the copies of those on the path."""
+    return [_without_declaration(one, path, copies) for one in body]
+
+
+def _without_declaration(node: _Node, path: Collection[int], copies: set[int]) -> _Node:
+    below = list(statements([node]))
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        return cast("_Node", place(ast.Pass(), node))
+    if not any(isinstance(one, ast.Global | ast.Nonlocal) for one in below):
+        return node
+    fields = {
+        name: _without_declarations(getattr(node, name), path, copies)
+        for name in ("body", "orelse", "finalbody", "handlers", "cases")
+        if hasattr(node, name)
+    }
+    new = changed(node, **fields)
+    if id(node) in path:
+        copies.add(id(new))
+    return new
 
 
 class _Writer:
@@ -76,41 +120,19 @@ class _Writer:
         self.node = node
         self.plan = plan
         self.uses_flag = False
-
-    def check(self) -> list[ast.stmt]:
-        """Return the statements that decide, once per outer call, whether the name still is this function."""
-        at = self.node
-        own = _compare(_load(self.node.name, at), OWN, at)
-        plain = _compare(_load(self.node.name, at), PLAIN, at)
-        same = _at(ast.BoolOp(op=ast.Or(), values=[own, plain]), at)
-        yes: list[ast.stmt] = [*self._read_defaults(), _assign(_LOOPS, _constant(True, at), at)]
-        no: list[ast.stmt] = [_assign(_LOOPS, _constant(False, at), at)]
-        handler = _at(ast.ExceptHandler(type=_load(UNREADABLE, at), name=None, body=no), at)
-        decide = _at(ast.If(test=same, body=yes, orelse=no), at)
-        return [_at(ast.Try(body=[decide], handlers=[handler], orelse=[], finalbody=[]), at)]
+        self.marks = 0
 
     def loop(self, body: list[ast.stmt]) -> ast.stmt:
         at = self.node
         inner = self._block(body, depth=0)
-        inner.append(_at(ast.Return(value=None), body[-1] if body else at))
+        inner.append(place(ast.Return(value=None), body[-1] if body else at))
         if self.uses_flag:
-            inner.insert(0, _assign(_AGAIN, _constant(False, at), at))
-        forever = _at(ast.While(test=_constant(True, at), body=inner, orelse=[]), at)
-        return _at(ast.If(test=_load(_LOOPS, at), body=[forever], orelse=[]), at)
-
-    def _read_defaults(self) -> list[ast.stmt]:
-        at = self.node
-        positions = defaulted(at.args)
-        omitted = {one.parameter for tail in self.plan.tails.values() for one in tail if one.expression is None}
-        read: list[ast.stmt] = []
-        for name in sorted(omitted):
-            position = positions[name]
-            where = "__kwdefaults__" if position is None else "__defaults__"
-            holder = _at(ast.Attribute(value=_load(at.name, at), attr=where, ctx=ast.Load()), at)
-            key = _constant(name if position is None else position, at)
-            value = _at(ast.Subscript(value=holder, slice=key, ctx=ast.Load()), at)
-            read.append(_assign(_default(name), value, at))
-        return read
+            inner.insert(0, assign(_AGAIN, constant(False, at), at))
+        # Up to 3.13 the head of the loop costs an instruction at each turn unless it stands at the line of what follows
+        # it; from 3.14 on it is the other way round (measured by benchmarks/tailcalls.py).
+        head = inner[0] if sys.version_info < (3, 14) else at
+        forever = place(ast.While(test=constant(True, head), body=inner, orelse=[]), head)
+        return place(ast.If(test=load(LOOPS, at), body=[forever], orelse=[]), at)
 
     def _block(self, statements: list[ast.stmt], depth: int) -> list[ast.stmt]:
         return [new for statement in statements for new in self._statement(statement, depth)]
@@ -119,18 +141,20 @@ class _Writer:
         """Rewrite a statement; ``depth`` counts the user's own loops around it."""
         if id(statement) not in self.plan.path:
             return [statement]
+        if id(statement) in self.plan.tails:  # the `async for` of a stream
+            return self._jump(statement, depth)
         match statement:
             case ast.Return(value=ast.expr() as value):
                 return self._tail(value, statement, depth)
             case ast.If():
                 body, orelse = self._block(statement.body, depth), self._block(statement.orelse, depth)
-                return [_changed(statement, body=body, orelse=orelse)]
+                return [changed(statement, body=body, orelse=orelse)]
             case ast.Match():
                 cases = [
                     ast.match_case(pattern=case.pattern, guard=case.guard, body=self._block(case.body, depth))
                     for case in statement.cases
                 ]
-                return [_changed(statement, cases=cases)]
+                return [changed(statement, cases=cases)]
             case ast.For() | ast.AsyncFor() | ast.While():
                 return self._users_loop(statement, depth)
             case _:
@@ -139,55 +163,100 @@ class _Writer:
     def _users_loop(self, statement: ast.For | ast.AsyncFor | ast.While, depth: int) -> list[ast.stmt]:
         """Leave the user's loop with ``break``, which skips its ``else`` as a return does, then jump on."""
         body, orelse = self._block(statement.body, depth + 1), self._block(statement.orelse, depth)
-        loop = _changed(statement, body=body, orelse=orelse)
+        loop = changed(statement, body=body, orelse=orelse)
         if not any(id(one) in self.plan.path for one in statement.body):
             return [loop]
-        jump = _at(ast.Continue() if depth == 0 else ast.Break(), statement)
-        return [loop, _at(ast.If(test=_load(_AGAIN, statement), body=[jump], orelse=[]), statement)]
+        jump = place(ast.Continue() if depth == 0 else ast.Break(), statement)
+        return [loop, place(ast.If(test=load(_AGAIN, statement), body=[jump], orelse=[]), statement)]
 
     def _tail(self, value: ast.expr, statement: ast.Return, depth: int) -> list[ast.stmt]:
         if id(value) in self.plan.tails:
-            return self._jump(self.plan.tails[id(value)], value, depth)
+            return self._jump(value, depth)
         if isinstance(value, ast.IfExp) and id(value) in self.plan.path:
             body, orelse = self._tail(value.body, statement, depth), self._tail(value.orelse, statement, depth)
-            return [_at(ast.If(test=value.test, body=body, orelse=orelse), statement)]
-        return [_at(ast.Return(value=value), statement)]
+            return [place(ast.If(test=value.test, body=body, orelse=orelse), statement)]
+        if isinstance(value, ast.BoolOp) and id(value) in self.plan.path:
+            return self._marked_tails(value, statement, depth)
+        return [place(ast.Return(value=value), statement)]
 
-    def _jump(self, bindings: list[Binding], at: ast.expr, depth: int) -> list[ast.stmt]:
-        given = [one for one in bindings if one.expression is not None]
-        new = [assignment for run in segments(given, self.plan.removable) for assignment in _assignments(run, at)]
-        new += [
-            _assign(one.parameter, _load(_default(one.parameter), at), at) for one in bindings if one.expression is None
-        ]
+    def _marked_tails(self, value: ast.BoolOp, statement: ast.Return, depth: int) -> list[ast.stmt]:
+        """Evaluate the expression as it stands, with a mark where a tail call is, then jump if a mark came out.
+
+        Taken apart into tests, nested operands could be asked for their truth more often than Python does.
+        """
+        tails: list[ast.expr] = []
+        new = [assign(_VALUE, self._marked(value, tails), statement)]
+        for index, tail in enumerate(tails):
+            same = compare(load(_VALUE, tail), ast.Is(), load(_mark(index), tail), tail)
+            new.append(place(ast.If(test=same, body=self._jump(tail, depth), orelse=[]), tail))
+        self.marks = max(self.marks, len(tails))
+        return [*new, place(ast.Return(value=load(_VALUE, statement)), statement)]
+
+    def _marked(self, value: ast.expr, tails: list[ast.expr]) -> ast.expr:
+        if id(value) in self.plan.tails:
+            tails.append(value)
+            return load(_mark(len(tails) - 1), value)
+        match value:
+            case ast.BoolOp() if id(value) in self.plan.path:
+                return changed(value, values=[*value.values[:-1], self._marked(value.values[-1], tails)])
+            case ast.IfExp() if id(value) in self.plan.path:
+                body, orelse = self._marked(value.body, tails), self._marked(value.orelse, tails)
+                return changed(value, body=body, orelse=orelse)
+            case _:
+                return value
+
+    def _jump(self, at: ast.expr | ast.stmt, depth: int) -> list[ast.stmt]:
+        bindings = self.plan.tails[id(at)]
+        if bindings is None:
+            new = [self._spread(at)]
+        else:
+            given = [one for one in bindings if one.expression is not None]
+            new = [assignment for run in segments(given, self.plan.removable) for assignment in _assignments(run, at)]
+            omitted = [one.parameter for one in bindings if one.expression is None]
+            new += [assign(name, load(default_name(name), at), at) for name in omitted]
         for name in self.plan.stale:
             # Assigned first, because `del` of a variable that is unbound already would raise.
-            new += [_assign(name, _constant(None, at), at), _at(ast.Delete(targets=[_name(name, ast.Del(), at)]), at)]
+            unbind = ast.Delete(targets=[variable(name, ast.Del(), at)])
+            new += [assign(name, constant(None, at), at), place(unbind, at)]
         if depth == 0:
-            return [*new, _at(ast.Continue(), at)]
+            return [*new, place(ast.Continue(), at)]
         self.uses_flag = True
-        return [*new, _assign(_AGAIN, _constant(True, at), at), _at(ast.Break(), at)]
+        return [*new, assign(_AGAIN, constant(True, at), at), place(ast.Break(), at)]
+
+    def _spread(self, at: ast.expr | ast.stmt) -> ast.stmt:
+        """Let a function of the same signature bind what ``*`` and ``**`` spread."""
+        call = self.plan.calls[id(at)]
+        receiver = self.plan.callees.receiver(self.plan.forms[id(at)])
+        first = [] if receiver is None else [load(receiver, call.func)]
+        bound = place(ast.Call(func=load(BINDER, at), args=[*first, *call.args], keywords=call.keywords), call)
+        targets: list[ast.expr] = [variable(name, ast.Store(), at) for name in all_parameters_of(self.node.args)]
+        return place(ast.Assign(targets=[place(ast.Tuple(elts=targets, ctx=ast.Store()), at)], value=bound), at)
 
 
-def _assignments(run: list[Binding], at: ast.expr) -> list[ast.stmt]:
+def _assignments(run: list[Binding], at: ast.expr | ast.stmt) -> list[ast.stmt]:
     values = [cast("ast.expr", one.expression) for one in run]
     if len(run) == 1:
-        return [_assign(run[0].parameter, values[0], at)]
+        return [assign(run[0].parameter, values[0], at)]
     if len(run) <= 3:
         # CPython swaps up to three values on its stack, without a tuple.
-        targets: list[ast.expr] = [_name(one.parameter, ast.Store(), at) for one in run]
-        left = _at(ast.Tuple(elts=targets, ctx=ast.Store()), at)
-        right = _at(ast.Tuple(elts=values, ctx=ast.Load()), at)
-        return [_at(ast.Assign(targets=[left], value=right), at)]
+        targets: list[ast.expr] = [variable(one.parameter, ast.Store(), at) for one in run]
+        left = place(ast.Tuple(elts=targets, ctx=ast.Store()), at)
+        right = place(ast.Tuple(elts=values, ctx=ast.Load()), at)
+        return [place(ast.Assign(targets=[left], value=right), at)]
     new: list[ast.stmt] = []
     late: list[ast.stmt] = []
     for index, (binding, value) in enumerate(zip(run, values, strict=True)):
         if waits(run, index):
             temporary = f"@next.{binding.parameter}"
-            new.append(_assign(temporary, value, at))
-            late.append(_assign(binding.parameter, _load(temporary, at), at))
+            new.append(assign(temporary, value, at))
+            late.append(assign(binding.parameter, load(temporary, at), at))
         else:
-            new.append(_assign(binding.parameter, value, at))
+            new.append(assign(binding.parameter, value, at))
     return new + late
+
+
+def _mark(index: int) -> str:
+    return f"@jump.{index}"
 
 
 def _split_docstring(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]]:
@@ -196,43 +265,3 @@ def _split_docstring(body: list[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stm
             return [docstring], rest
         case _:
             return [], body
-
-
-def _changed(statement: ast.stmt, **fields: object) -> ast.stmt:
-    """Return a copy of a statement with other fields, at the same place."""
-    changed = copy(statement)
-    for name, value in fields.items():
-        setattr(changed, name, value)
-    return changed
-
-
-def _at(node: _Node, where: ast.AST) -> _Node:
-    # What ast.copy_location does, four times as fast; it is most of what rewriting costs.
-    place, source = node.__dict__, where.__dict__
-    place["lineno"], place["col_offset"] = source["lineno"], source["col_offset"]
-    place["end_lineno"], place["end_col_offset"] = source["end_lineno"], source["end_col_offset"]
-    return node
-
-
-def _name(name: str, context: ast.expr_context, at: ast.AST) -> ast.Name:
-    return _at(ast.Name(id=name, ctx=context), at)
-
-
-def _load(name: str, at: ast.AST) -> ast.Name:
-    return _name(name, ast.Load(), at)
-
-
-def _assign(name: str, value: ast.expr, at: ast.AST) -> ast.stmt:
-    return _at(ast.Assign(targets=[_name(name, ast.Store(), at)], value=value), at)
-
-
-def _constant(value: object, at: ast.AST) -> ast.expr:
-    return _at(ast.Constant(value=value), at)  # type: ignore[arg-type]
-
-
-def _compare(left: ast.expr, right: str, at: ast.AST) -> ast.expr:
-    return _at(ast.Compare(left=left, ops=[ast.Is()], comparators=[_load(right, at)]), at)
-
-
-def _default(parameter: str) -> str:
-    return f"@default.{parameter}"

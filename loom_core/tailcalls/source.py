@@ -5,7 +5,9 @@ import __future__ as future
 
 import ast
 import linecache
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType, FunctionType
 
@@ -22,14 +24,28 @@ class Definition:
     """Where a function is written. The nodes are shared between callers and must not be changed.
 
     ``scopes`` are the enclosing functions and classes, the outermost first; ``code`` is what the definition compiles
-    to where it stands.
+    to where it stands. ``plain`` text is the same to Python as it is to us: lines end where we end them, and a name has
+    one spelling. ``warned`` is True if Python warns of something in the file, as it did at its import.
     """
 
     node: Function
     scopes: tuple[Scope, ...]
     path: str
     lines: tuple[str, ...]
+    plain: bool
+    warned: bool
     code: CodeType
+
+    def may_mention(self, root: ast.AST, word: str) -> bool:
+        """Return whether ``word`` may occur in the text of ``root``; False is certain."""
+        first, last = getattr(root, "lineno", None), getattr(root, "end_lineno", None)
+        if first is None or last is None or not self.plain:
+            return True
+        return any(word in line for line in self.lines[first - 1 : last])
+
+    def mentions(self, *words: str) -> bool:
+        """Return whether one of ``words`` may occur in the text of the definition; False is certain."""
+        return any(self.may_mention(self.node, word) for word in words)
 
     def line(self, number: int) -> str:
         """Return the text of a line, counted from 1, without its end."""
@@ -40,39 +56,88 @@ def definition_of(fn: FunctionType) -> Definition | None:
     """Return the definition of ``fn``, None if there is no source or nothing in it fits."""
     code = fn.__code__
     linecache.checkcache(code.co_filename)
-    text = "".join(linecache.getlines(code.co_filename, fn.__globals__))
-    if not text:
+    lines = linecache.getlines(code.co_filename, fn.__globals__)
+    if not lines:
         return None
-    module = _parsed(text, code.co_flags & FUTURE_FLAGS)
+    module = _parsed(_Text(lines), code.co_flags & FUTURE_FLAGS)
     key = (code.co_firstlineno, code.co_name)
-    if module is None or key not in module.functions or key not in module.codes:
-        return None
-    node, scopes = module.functions[key]
-    return Definition(node=node, scopes=scopes, path=code.co_filename, lines=module.lines, code=module.codes[key])
+    return None if module is None else module.definition(key, code.co_filename)
+
+
+def definitions_in(text: str, path: str) -> list[Definition]:
+    """Return every function that is written in ``text``, in source order, without executing anything.
+
+    Raises ``SyntaxError`` or ``ValueError`` where the text is not Python.
+    """
+    compile(text, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST, dont_inherit=True)
+    module = _parsed(_Text([text]), 0)
+    found = (module.definition(key, path) for key in module.functions) if module is not None else ()
+    return sorted((one for one in found if one is not None), key=lambda one: one.node.lineno)
 
 
 @attrs.frozen(kw_only=True)
 class _Module:
     lines: tuple[str, ...]
+    plain: bool
+    warned: bool
     functions: Mapping[_Key, tuple[Function, tuple[Scope, ...]]]
     codes: Mapping[_Key, CodeType]
+
+    def definition(self, key: _Key, path: str) -> Definition | None:
+        if key not in self.functions or key not in self.codes:
+            return None
+        node, scopes = self.functions[key]
+        return Definition(
+            node=node,
+            scopes=scopes,
+            path=path,
+            lines=self.lines,
+            plain=self.plain,
+            warned=self.warned,
+            code=self.codes[key],
+        )
+
+
+@attrs.frozen(eq=False)
+class _Text:
+    """The lines of a file, as ``linecache`` keeps them: the same list for as long as the file is the same."""
+
+    lines: list[str]
+
+    def __hash__(self) -> int:
+        return id(self.lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Text) and self.lines is other.lines
 
 
 # A module's functions are decorated one after the other while it is imported: a few parsed files are enough, and each
 # decoration after the first costs no parsing.
 @lru_cache(maxsize=4)
-def _parsed(text: str, future_flags: int) -> _Module | None:
+def _parsed(source: _Text, future_flags: int) -> _Module | None:
+    text = "".join(source.lines)
     flags = future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks do
     try:
-        tree = compile(text, "<source>", "exec", flags=flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-        code = compile(tree, "<source>", "exec", flags=flags, dont_inherit=True)
+        with quiet() as warned:
+            tree = compile(text, "<source>", "exec", flags=flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+            code = compile(tree, "<source>", "exec", flags=flags, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):
         return None
     return _Module(
         lines=tuple(text.split("\n")),
+        plain=text.isascii() and "\r" not in text,
+        warned=bool(warned),
         functions={_key(node): (node, scopes) for node, scopes in _functions(tree, ())},
         codes={(one.co_firstlineno, one.co_name): one for one in _codes(code)},
     )
+
+
+@contextmanager
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep still about what Python's compiler warned of already when it compiled the module; give it as a list."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        yield warned
 
 
 def _key(node: Function) -> _Key:

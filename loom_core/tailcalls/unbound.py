@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from loom_core.tailcalls.calls import children, evaluated_here, statements
+from loom_core.tailcalls.walking import children, evaluated_here, statements, walk
 
 _Bound = set[str]
 
@@ -28,7 +28,7 @@ def removed_names(body: list[ast.stmt]) -> frozenset[str]:
         if isinstance(statement, ast.ExceptHandler) and statement.name is not None:
             found.add(statement.name)
         elif isinstance(statement, ast.Delete):
-            found |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+            found |= {node.id for node in walk(statement) if isinstance(node, ast.Name)}
     return frozenset(found)
 
 
@@ -104,7 +104,7 @@ class _Flow:
             case ast.Delete():
                 for target in statement.targets:
                     self._read_names(target, bound)
-                    self.unsure |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+                    self.unsure |= {node.id for node in walk(target) if isinstance(node, ast.Name)}
             case ast.Assert():
                 # Compiled away under -O, so that it binds nothing.
                 self._children(statement, set(bound))
@@ -134,7 +134,7 @@ class _Flow:
         after: _Bound | None = set(bound)
         for case in statement.cases:
             inside = set(bound)
-            for node in ast.walk(case.pattern):
+            for node in walk(case.pattern):
                 match node:
                     case ast.expr():
                         self._read_names(node, inside)
@@ -148,19 +148,26 @@ class _Flow:
         return after
 
     def _target(self, target: ast.expr, bound: _Bound) -> None:
-        for node in ast.walk(target):
+        for node in walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 self._read(node.id, bound)
-        bound |= {
-            node.id for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        }
+        bound |= {node.id for node in walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
     def _expression(self, node: ast.expr, bound: _Bound) -> None:
+        if isinstance(node, ast.Name):
+            self._read(node.id, bound)
+        elif type(node) in _OUT_OF_LINE:
+            self._out_of_line(node, bound)
+        else:
+            for child in children(node):
+                if isinstance(child, ast.expr):
+                    self._expression(child, bound)
+                else:
+                    self._children(child, bound)
+
+    def _out_of_line(self, node: ast.expr, bound: _Bound) -> None:
+        """Read an expression that binds, or of which a part may not be evaluated or is evaluated later."""
         match node:
-            case ast.Name():
-                self._read(node.id, bound)
-            case ast.Constant():
-                pass
             case ast.NamedExpr():
                 self._expression(node.value, bound)
                 bound.add(node.target.id)
@@ -182,7 +189,7 @@ class _Flow:
                 targets = {
                     name.id
                     for generator in node.generators
-                    for name in ast.walk(generator.target)
+                    for name in walk(generator.target)
                     if isinstance(name, ast.Name)
                 }
                 self._read_names(node, bound | targets)
@@ -206,13 +213,19 @@ class _Flow:
                 self._children(child, bound)
 
     def _read_names(self, root: ast.AST, bound: _Bound, *, own: bool = True) -> None:
-        for node in ast.walk(root):
+        for node in walk(root):
             if isinstance(node, ast.Name) and (own or node is not root):
                 self._read(node.id, bound)
 
     def _read(self, name: str, bound: _Bound) -> None:
         if name in self.names and name not in bound:
             self.unsure.add(name)
+
+
+_OUT_OF_LINE = {
+    *(ast.NamedExpr, ast.BoolOp, ast.IfExp, ast.Compare, ast.Dict, ast.Lambda),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+}
 
 
 def _join(one: _Bound | None, other: _Bound | None) -> _Bound | None:

@@ -79,6 +79,7 @@ class MemoryWriter:
         attempt_index: int = 0,
         notes: str | None = None,
         sync: bool = False,
+        later: bool = False,
     ) -> None:
         """Record that a step ended in ``Continue(state)``."""
         with self._runs.lock:

@@ -27,7 +27,7 @@ def bring_to_end(db: Path, ledger: Path, report: Path) -> Verdict:
     """Resume (or start again, if the creation was lost) until the run is completed; decide doubts by the ledger."""
     verdict = Verdict()
     for _ in range(20):
-        begun = asyncio.run(_is_begun(db))
+        begun = asyncio.run(is_begun(db, ledger_agent.RUN_ID))
         act = ledger_agent.resume if begun else ledger_agent.start
         ending = in_child(lambda act=act: act(db, ledger), report)
         verdict.resumes += 1
@@ -51,21 +51,28 @@ def judge(db: Path, ledger: Path) -> None:
     asyncio.run(_judge_store(db))
 
 
-async def _is_begun(db: Path) -> bool:
+async def is_begun(db: Path, run_id: str) -> bool:
+    """Return True if the run is stored; False if not even the database is."""
     try:
         store = open_store(str(db), "read")
     except StoreEmpty:
         return False
     except StoreUnusable:
-        assert not db.exists()
+        assert not db.exists() or is_unfinished(db), "the file cannot be opened any more"
         return False
     try:
-        await store.get_run(ledger_agent.RUN_ID)
+        await store.get_run(run_id)
     except RunNotFound:
         return False
     finally:
         await store.aclose()
     return True
+
+
+def is_unfinished(database: Path) -> bool:
+    """Return True for a file whose creation was cut off: opening it to write starts anew or rolls back."""
+    journal = database.with_name(database.name + "-journal")
+    return database.stat().st_size == 0 or (journal.exists() and journal.stat().st_size > 0)
 
 
 async def _decide(db: Path, ledger: Path, reason: str) -> None:

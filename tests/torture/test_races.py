@@ -101,15 +101,15 @@ def test_of_two_processes_that_resume_a_run_at_once_one_works_and_the_other_is_t
     assert told > rounds / 2, "the two did not meet"
 
 
-def test_of_four_processes_that_resume_an_orphan_at_once_one_takes_it_over(tmp_path: Path, whole_torture: bool) -> None:
+def test_of_eight_processes_that_resume_an_orphan_at_once_one_takes_it_over(tmp_path: Path, whole_torture: bool) -> None:
     report = tmp_path / "report"
     for round_ in range(40 if whole_torture else 4):
         db, ledger = tmp_path / f"{round_}.sqlite", tmp_path / f"{round_}.ledger"
         _leave_an_orphan(db, ledger, report)
-        endings = at_once([lambda d=db, f=ledger: drive(d, f, "resume")] * 4, tmp_path)
+        endings = at_once([lambda d=db, f=ledger: drive(d, f, "resume")] * 8, tmp_path)
         kinds = collections.Counter((e.value or {}).get("told", (e.value or {}).get("status")) for e in endings)
         assert set(kinds) <= {"RunBusy", "completed"} and kinds["completed"] >= 1, endings
-        assert len(owners(db)) == 3, "the orphan was claimed by more than one of the four"
+        assert len(owners(db)) == 3, "the orphan was claimed by more than one of the eight"
         judge(db, ledger)
 
 

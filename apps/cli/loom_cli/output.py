@@ -74,6 +74,11 @@ class Output:
         """Print one line of the result."""
         self._write(self.stdout, self.painted(safe(text), colour) + "\n")
 
+    def spans(self, parts: Iterable[tuple[str, Colour | None]]) -> None:
+        """Print one line of the result of which each part has a colour of its own; tabs are kept."""
+        painted = [self.painted(safe(text, keep="\t"), colour) for text, colour in parts]
+        self._write(self.stdout, "".join(painted).rstrip(" ") + "\n")
+
     def labelled(self, label: str, text: str, colour: Colour) -> None:
         """Print one line of the result behind a coloured label."""
         self._write(self.stdout, f"  {self.painted(safe(label), colour)} {safe(text)}\n")

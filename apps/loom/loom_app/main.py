@@ -18,6 +18,7 @@ OWN_COMMANDS = {
     "config": LazyCommand("loom_app.config_group:group", "The settings in force and where each comes from."),
     "tools": LazyCommand("loom_app.tools_group:group", "The tools there are; call one."),
     "models": LazyCommand("loom_app.models_group:group", "The models there are; try or fetch one."),
+    "tailcalls": LazyCommand("loom_app.tailcalls_group:group", "What @tailrec makes of a file."),
 }
 
 HELP = """Plugins, configuration, models and tools of Loom.

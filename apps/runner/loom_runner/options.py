@@ -87,8 +87,8 @@ def slice_options(function: F) -> F:
     )
     durability = click.option(
         "--durability",
-        type=click.Choice(["standard", "strict"]),
+        type=click.Choice(["standard", "strict", "pipelined"]),
         metavar="MODE",
-        help="standard (the default), or strict: sync each step.",
+        help="standard (the default), strict: sync each step, or pipelined: write pure steps 5 ms later.",
     )
     return steps(seconds(durability(function)))

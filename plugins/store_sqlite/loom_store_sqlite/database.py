@@ -12,6 +12,7 @@ from loom_core.errors import LoomError, StoreBusy, StoreUnusable
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.faults import as_loom_error
 from loom_store_sqlite.files import DatabaseFile
+from loom_store_sqlite.grouping import CommitGroup
 from loom_store_sqlite.guard import FileGuard
 from loom_store_sqlite.turnstile import Turnstile
 
@@ -23,10 +24,11 @@ CLOSE_LIMIT_S = 2.0
 class Database:
     """Owns the writing connection of a store. Belongs to one event loop, and to the process that opened it.
 
-    ``execute`` is the kept cursor of the hot path; ``full`` says whether commits are synced at the moment.
+    ``execute`` is the kept cursor of the hot path; ``full`` says whether commits are synced at the moment. ``writers``
+    counts the runs that are being driven: from two on, writes are committed in groups.
     """
 
-    __slots__ = ("_guard", "_pid", "connection", "execute", "full", "limit_s", "name", "turnstile")
+    __slots__ = ("_guard", "_pid", "connection", "execute", "full", "group", "limit_s", "name", "turnstile", "writers")
 
     def __init__(self, connection: apsw.Connection, file: DatabaseFile, limit_s: float = LIMIT_S) -> None:
         self.connection = connection
@@ -35,8 +37,15 @@ class Database:
         self.limit_s = limit_s
         self.name = file.name
         self.turnstile = Turnstile(file)
+        self.writers = 0
+        self.group = CommitGroup(self)
         self._guard = FileGuard(file)
         self._pid = os.getpid()
+
+    @property
+    def in_groups(self) -> bool:
+        """Return True if a write has others to share its transaction with, or has to come after one that waits."""
+        return self.writers > 1 or not self.group.is_empty
 
     async def write(self, work: Callable[[apsw.Connection], T], *, sync: bool = True) -> T:
         """Run ``work`` in a transaction that is on disk when this returns, unless ``sync`` is False.
@@ -44,11 +53,31 @@ class Database:
         What ``work`` raises rolls it back. ``work`` is called again after a lock of somebody else's, so it changes
         nothing but the database.
         """
-        return await patiently(lambda: self._transact(work, sync=sync), self.name, self.limit_s)
+        if self.in_groups:
+            try:
+                written: T = await self.group.write(work, sync=sync)
+            except apsw.Error as error:
+                raise self.error(error) from error
+            return written
+        return await patiently(lambda: self.transact(work, sync=sync), self.name, self.limit_s)
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one read transaction."""
-        return await patiently(lambda: self._transact(work, sync=None), self.name, self.limit_s)
+        return await patiently(lambda: self.transact(work, sync=None), self.name, self.limit_s)
+
+    def transact(self, work: Callable[[apsw.Connection], T], *, sync: bool | None) -> T:
+        """Run ``work`` in one transaction, now; ``sync`` None is for reading. Raises SQLite's own errors."""
+        self._check_process()
+        if sync is None:
+            return self._in_transaction("BEGIN", work)
+        self.turnstile.enter()
+        try:
+            self._hold_files()
+            if sync is not self.full:
+                self.set_sync(sync)
+            return self._in_transaction("BEGIN IMMEDIATE", work)
+        finally:
+            self.turnstile.leave()
 
     def set_sync(self, full: bool) -> None:
         """Let commits be synced from now on, or not; outside a transaction only."""
@@ -75,19 +104,6 @@ class Database:
         try:
             # The descriptor that is locked is the connection's own, so that closing it gives the lock back.
             self.connection.close()
-        finally:
-            self.turnstile.leave()
-
-    def _transact(self, work: Callable[[apsw.Connection], T], *, sync: bool | None) -> T:
-        self._check_process()
-        if sync is None:
-            return self._in_transaction("BEGIN", work)
-        self.turnstile.enter()
-        try:
-            self._hold_files()
-            if sync is not self.full:
-                self.set_sync(sync)
-            return self._in_transaction("BEGIN IMMEDIATE", work)
         finally:
             self.turnstile.leave()
 

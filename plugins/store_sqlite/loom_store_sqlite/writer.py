@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from loom_store_sqlite.database import Database
 from loom_store_sqlite.faults import damaged, is_busy
 from loom_store_sqlite.messages import Conversation
 from loom_store_sqlite.payloads import INLINE_CHARS
+from loom_store_sqlite.pipeline import SECONDS_S, Pipeline, Waiting
 from loom_store_sqlite.rows import encode_error
 from loom_store_sqlite.schema import COMMIT_STATEMENT
 
@@ -42,16 +44,21 @@ class SQLiteWriter:
         "_clocks",
         "_conversation",
         "_database",
+        "_ended",
         "_enter",
         "_epoch",
         "_execute",
+        "_failure",
         "_fence",
+        "_flushing",
         "_lease_s",
         "_leave",
+        "_pipeline",
         "_push",
         "_renewed_s",
         "_run_no",
         "_signal_id",
+        "_timer",
         "_wall",
         "_woken",
     )
@@ -60,6 +67,12 @@ class SQLiteWriter:
         fence = claim.fence
         self._fence = fence
         self._database = database
+        self._ended = False
+        self._pipeline = Pipeline()
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: LoomError | None = None
+        self._flushing = asyncio.Lock()
+        database.writers += 1
         self._beats = beats
         self._push = encoder.push
         self._calls = {(c.step_index, c.key, c.try_index): row_id for row_id, c in claim.calls}
@@ -93,8 +106,21 @@ class SQLiteWriter:
         attempt_index: int = 0,
         notes: str | None = None,
         sync: bool = False,
+        later: bool = False,
     ) -> None:
         """Record that a step ended in ``Continue(state)``: one statement, and so one transaction."""
+        if later and not self._woken and (notes is None or len(notes) <= INLINE_CHARS):
+            form, body = self._push(state)
+            waiting = Waiting(
+                self._base + step_index + 2, attempt_index, self._epoch, self._wall(), state[1], form, body, notes
+            )
+            if self._pipeline.add(step_index, waiting) or self._failure is not None:
+                await self.flush()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(SECONDS_S, self._flush_behind)
+            return
+        if self._pipeline.rows or self._failure is not None:
+            await self.flush()
         if self._woken or (notes is not None and len(notes) > INLINE_CHARS):
             await self._commit_more(step_index, state, attempt_index, notes, sync)
             return
@@ -103,36 +129,65 @@ class SQLiteWriter:
         boot_s = self._boot()
         lease_s = self._lease_s
         database = self._database
+        row = (
+            self._run_no,
+            self._epoch,
+            step_index,
+            at + lease_s,
+            None if boot_s is None else boot_s + lease_s,
+            self._base + step_index + 2,
+            attempt_index,
+            at,
+            state[1],
+            form,
+            body,
+            notes,
+        )
         try:
-            self._enter()
-            try:
-                if sync is not database.full:
-                    database.set_sync(sync)
-                self._execute(
-                    COMMIT_STATEMENT,
-                    (
-                        self._run_no,
-                        self._epoch,
-                        step_index,
-                        at + lease_s,
-                        None if boot_s is None else boot_s + lease_s,
-                        self._base + step_index + 2,
-                        attempt_index,
-                        at,
-                        state[1],
-                        form,
-                        body,
-                        notes,
-                    ),
-                )
-            finally:
-                self._leave()
+            if database.writers > 1:
+                await self._commit_with_others(row, sync)
+            else:
+                self._enter()
+                try:
+                    if sync is not database.full:
+                        database.set_sync(sync)
+                    self._execute(COMMIT_STATEMENT, row)
+                finally:
+                    self._leave()
         except apsw.Error as error:
             await self._commit_again(error, step_index, state, attempt_index, notes, sync, form, body)
         self._renewed_s = at if boot_s is None else boot_s
 
+    async def flush(self) -> None:
+        """Write the steps that wait; they are on disk with the next synced write, whoever's it is."""
+        if not self._pipeline.rows and self._failure is None and not self._flushing.locked():
+            return
+        # Two branches may come at the same time, and neither may write its intent before what it rests on.
+        async with self._flushing:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
+        rows = self._pipeline.rows
+        if not rows:
+            return
+        now_s = self._clocks.steady_s()
+        try:
+            await self._database.write(lambda c: self._pipeline.write(c, self._fence, rows), sync=False)
+        except BaseException:
+            self._forget_history()
+            raise
+        self._renewed_s = now_s
+        self._pipeline.rows = []
+
     async def settle(self, settlement: Settlement) -> None:
         """End, park or pause the run and release the lease."""
+        await self.flush()
         part = None
         if settlement.outcome is not None and settlement.state is not None:
             part = self._push(settlement.state)
@@ -143,9 +198,11 @@ class SQLiteWriter:
         except BaseException:
             self._forget_history()
             raise
+        self._end()
 
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call."""
+        await self.flush()
         prepared = journal.prepare_intent(intent)
         row_id, nodes = await self._write(lambda c: journal.begin(c, self._fence, prepared, self._conversation))
         self._calls[intent.step_index, intent.key, intent.try_index] = row_id
@@ -154,12 +211,14 @@ class SQLiteWriter:
 
     async def end_call(self, end: CallEnd) -> None:
         """Record how a managed call ended."""
+        await self.flush()
         prepared = journal.prepare_end(end)
         row_id = self._calls.get((end.step_index, end.key, end.try_index))
         await self._write(lambda c: journal.finish(c, self._fence, prepared, row_id))
 
     async def fail_attempt(self, attempt: AttemptRecord) -> None:
         """Record a failed attempt that will be followed by another one."""
+        await self.flush()
         error = payloads.prepare(encode_error(attempt.error))
 
         def work(connection: apsw.Connection) -> None:
@@ -200,6 +259,13 @@ class SQLiteWriter:
         result = await self._database.write(work)
         self._renewed_s = now_s
         return result
+
+    async def _commit_with_others(self, row: tuple[Any, ...], sync: bool) -> None:
+        try:
+            await self._database.group.write(lambda c: c.execute(COMMIT_STATEMENT, row), sync=sync, atomic=True)
+        except (LoomError, asyncio.CancelledError):
+            self._forget_history()
+            raise
 
     async def _commit_again(
         self,
@@ -268,6 +334,29 @@ class SQLiteWriter:
         now_s = self._clocks.steady_s()
         await self._database.write(work, sync=sync)
         self._renewed_s = now_s
+
+    def _flush_behind(self) -> None:
+        """Write the steps that wait although the run is in the middle of a longer one."""
+        self._timer = None
+        rows = self._pipeline.rows
+        if not rows or self._flushing.locked():
+            return
+        try:
+            self._database.transact(lambda c: self._pipeline.write(c, self._fence, rows), sync=False)
+        except apsw.Error as error:
+            if is_busy(error):
+                self._timer = asyncio.get_running_loop().call_later(SECONDS_S, self._flush_behind)
+                return
+            self._failure = self._database.error(error)
+        except LoomError as error:
+            self._failure = error
+        else:
+            self._pipeline.rows = []
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._database.writers -= 1
 
     def _forget_history(self) -> None:
         # What was pushed is not stored, so the next state must not be a difference to it.

@@ -130,3 +130,12 @@ def test_headers_are_in_upper_case_whatever_a_command_writes() -> None:
     out = output()
     out.table(("name", "Size"), [["a", "5"]], right=("Size",))
     assert shown(out) == "NAME  SIZE\na        5\n"
+
+
+def test_the_parts_of_a_line_have_colours_of_their_own_and_are_escaped() -> None:
+    parts = (("a\x1b[0m", "red"), ("\tb ", None))
+    plain, coloured = output(), output(colour=True)
+    for out in (plain, coloured):
+        out.spans(parts)
+    assert shown(plain) == "a\\x1b[0m\tb\n"
+    assert shown(coloured) == "\x1b[31ma\\x1b[0m\x1b[0m\tb\n"

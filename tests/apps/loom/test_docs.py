@@ -80,7 +80,7 @@ def test_the_configuration_of_the_documentation_is_valid(tmp_path: Path) -> None
 
 def test_every_command_of_loom_is_documented(loom: Loom) -> None:
     documented = text("cli.md")
-    for group in ("plugins", "config", "tools", "models"):
+    for group in ("plugins", "config", "tools", "models", "tailcalls"):
         listed = loom(group, "--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
         for line in listed.splitlines():
             if line.startswith("  ") and line[2] != " ":
