@@ -9,10 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from loom_core.contracts.budgets import Budget
     from loom_core.contracts.models import Message, ModelAnswer, ToolCall, ToolSpec
+    from loom_core.contracts.people import Approval, Person
     from loom_core.contracts.retries import ExponentialBackoff, RetryPolicy
     from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext, ToolResult, Unknown
     from loom_core.errors import (
+        ApprovalDenied,
         ErrorCategory,
         LeaseLost,
         LoomError,
@@ -26,10 +29,11 @@ if TYPE_CHECKING:
     )
     from loom_core.hookspecs import hookimpl
     from loom_core.runtime.agent import Agent
+    from loom_core.runtime.approving import Answer
     from loom_core.runtime.assembly import Runtime, open_store
     from loom_core.runtime.context import RunContext
     from loom_core.runtime.explain import RunExplanation
-    from loom_core.runtime.outcomes import Complete, Continue, Sleep, Wait
+    from loom_core.runtime.outcomes import Complete, Continue, RunCancelled, Sleep, Wait
     from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
     from loom_core.runtime.runner import AgentRunner
     from loom_core.tailcalls import (
@@ -45,9 +49,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "loom_core.contracts.models": ("Message", "ModelAnswer", "ToolCall", "ToolSpec"),
+    "loom_core.contracts.budgets": ("Budget",),
+    "loom_core.contracts.people": ("Approval", "Person"),
     "loom_core.contracts.retries": ("ExponentialBackoff", "RetryPolicy"),
     "loom_core.contracts.tools": ("Done", "NotDone", "Tool", "ToolContext", "ToolResult", "Unknown"),
     "loom_core.errors": (
+        "ApprovalDenied",
         "ErrorCategory",
         "LeaseLost",
         "LoomError",
@@ -61,10 +68,11 @@ _HOMES = {
     ),
     "loom_core.hookspecs": ("hookimpl",),
     "loom_core.runtime.agent": ("Agent",),
+    "loom_core.runtime.approving": ("Answer",),
     "loom_core.runtime.assembly": ("Runtime", "open_store"),
     "loom_core.runtime.context": ("RunContext",),
     "loom_core.runtime.explain": ("RunExplanation",),
-    "loom_core.runtime.outcomes": ("Complete", "Continue", "Sleep", "Wait"),
+    "loom_core.runtime.outcomes": ("Complete", "Continue", "RunCancelled", "Sleep", "Wait"),
     "loom_core.runtime.results": ("RunResult", "RunStats", "RunStep", "RunVerification"),
     "loom_core.runtime.runner": ("AgentRunner",),
     "loom_core.tailcalls": (
@@ -83,6 +91,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Agent",
     "AgentRunner",
+    "Answer",
+    "Approval",
+    "ApprovalDenied",
+    "Budget",
     "Complete",
     "Continue",
     "Done",
@@ -95,8 +107,10 @@ __all__ = [
     "ModelFailed",
     "NotDone",
     "NotStarted",
+    "Person",
     "RetryPolicy",
     "RunBusy",
+    "RunCancelled",
     "RunContext",
     "RunExists",
     "RunExplanation",

@@ -19,15 +19,18 @@
     ├── RunBusy                      a live owner holds the run; names it
     ├── LeaseLost                    this writer was fenced out and has changed nothing
     ├── StoreBusy                    the database stayed locked for longer than the limit
+    ├── BudgetExhausted              a budget of the run does not have what a call needs; the call was not begun
     ├── ReplayMismatch               a recorded call came back with another tool or other arguments
     ├── ManagedCallOutsideBranch     a managed call from a task that ``ctx.gather`` does not know
     ├── ToolFailed                   what a tool raised, as the step sees it; carries its category
+    │   └── ApprovalDenied           a tool that was not called: somebody said no, or nobody answered in time
+    ├── PriceUnknown                 a budget of money, and a model whose price is not known; it was not asked
     ├── ModelFailed                  what a model backend raised, as the step sees it
     ├── NotStarted                   raised *by* a tool: nothing has happened, the call may be made again
     └── StepExecutionError           raised *by* a step that wants to choose its own category
 
-``Parked`` is not in the tree: it is a control-flow signal and derives from ``BaseException`` so that a step's
-``except Exception`` cannot swallow it (``loom_core.runtime.outcomes``).
+``Parked`` and ``RunCancelled`` are not in the tree: they are control-flow signals and derive from ``BaseException`` so
+that a step's ``except Exception`` cannot swallow them (``loom_core.runtime.outcomes``).
 """
 
 from __future__ import annotations
@@ -214,6 +217,17 @@ class StoreBusy(LoomError):
     code = "store_busy"
 
 
+class BudgetExhausted(LoomError):
+    """A budget of the run does not have what a call would reserve; nothing was written. ``budget`` is its name."""
+
+    code = "budget_exhausted"
+
+    def __init__(self, run_id: str, budget: str) -> None:
+        super().__init__(f"the budget of {budget} of run `{run_id}` is used up")
+        self.run_id = run_id
+        self.budget = budget
+
+
 class ReplayMismatch(LoomError):
     """A managed call's recorded tool or arguments differ from what the step asks now; nothing was executed."""
 
@@ -270,6 +284,31 @@ class ToolFailed(CategorisedError):
         self.error_type = error_type
         self.detail = message
         self.recorded = recorded
+
+
+class ApprovalDenied(ToolFailed):
+    """The tool was not called: a person said no (``by``, ``note``), or nobody answered in time (``by`` is None).
+
+    Not retryable by default; a new attempt of the step asks again.
+    """
+
+    code = "approval_denied"
+
+    def __init__(self, tool: str, approval_id: str, *, by: str | None, note: str | None) -> None:
+        why = "nobody allowed it in time" if by is None else f"{by} said no" + (f": {note}" if note else "")
+        super().__init__(
+            tool, "ApprovalDenied", why, error_category=ErrorCategory.PERMISSION, is_retryable=False, recorded=True
+        )
+        self.message = f"tool `{tool}` was not called: {why} (question {approval_id})"
+        self.approval_id = approval_id
+        self.by = by
+        self.note = note
+
+
+class PriceUnknown(CategorisedError):
+    """The run has a budget of money, and the price of the model is not known; unknown is not zero."""
+
+    code = "price_unknown"
 
 
 class ModelFailed(CategorisedError):

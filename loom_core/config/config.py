@@ -54,6 +54,12 @@ class Config:
         return None if value is None else str(value)
 
     @property
+    def prices(self) -> str | None:
+        """A file of prices of models that is asked before the one that Loom has: a path."""
+        value = self._core("prices")
+        return None if value is None else str(value)
+
+    @property
     def disable_plugins(self) -> tuple[str, ...]:
         """Plugins that are not to be loaded."""
         value = self._core("disable_plugins")
@@ -162,7 +168,7 @@ def _core_faults(setting: Setting) -> Sequence[str]:
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return ()
         return (f"{name} ({setting.origin}): must be a list of names",)
-    if name in ("db", "model") and (len(setting.path) > 1 or not isinstance(value, str) or not value.strip()):
+    if name in ("db", "model", "prices") and (len(setting.path) > 1 or not isinstance(value, str) or not value.strip()):
         return (f"{name} ({setting.origin}): must be a text that is not empty",)
     return ()
 

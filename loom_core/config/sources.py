@@ -11,11 +11,16 @@ import attrs
 from loom_core.config.files import Unusable, read_regular
 from loom_core.config.variables import PLUGIN_PREFIX, variable_faults
 
-ENVIRONMENT_OF = {"db": "LOOM_DB", "model": "LOOM_MODEL", "disable_plugins": "LOOM_DISABLE_PLUGINS"}
+ENVIRONMENT_OF = {
+    "db": "LOOM_DB",
+    "model": "LOOM_MODEL",
+    "prices": "LOOM_PRICES",
+    "disable_plugins": "LOOM_DISABLE_PLUGINS",
+}
 CORE_SETTINGS = tuple(ENVIRONMENT_OF)
 
 SETTINGS_HINT = (
-    "settings are db, model, disable_plugins and plugins.NAME.FIELD · once this is corrected, "
+    "settings are db, model, prices, disable_plugins and plugins.NAME.FIELD · once this is corrected, "
     "`loom config show --origin` lists them all"
 )
 _MISSING_HINT = "name a readable TOML file with --config or LOOM_CONFIG, or leave them out: no file is needed"
@@ -54,7 +59,7 @@ def from_flags(flags: Mapping[str, object]) -> Source:
 
 
 def from_environment(environ: Mapping[str, str]) -> Source:
-    """Return the settings of ``LOOM_DB``, ``LOOM_MODEL``, ``LOOM_DISABLE_PLUGINS``, ``LOOM_PLUGINS__NAME__FIELD``.
+    """Return the settings of ``LOOM_DB`` and its kin, and those of ``LOOM_PLUGINS__NAME__FIELD``.
 
     Any other variable that looks like one of Loom's is a fault: a misspelt setting must not be silently without effect.
     """

@@ -8,7 +8,14 @@ from difflib import get_close_matches
 
 PREFIX = "LOOM_"
 PLUGIN_PREFIX = "LOOM_PLUGINS__"
-VARIABLES = ("LOOM_DB", "LOOM_MODEL", "LOOM_DISABLE_PLUGINS", "LOOM_CONFIG", "LOOM_STRICT_PLUGINS")
+VARIABLES = (
+    "LOOM_DB",
+    "LOOM_MODEL",
+    "LOOM_PRICES",
+    "LOOM_DISABLE_PLUGINS",
+    "LOOM_CONFIG",
+    "LOOM_STRICT_PLUGINS",
+)
 # Loom's own test suite reads these; no command does.
 TEST_PREFIXES = ("LOOM_TEST_", "LOOM_FUZZ_")
 

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, BudgetRecord, Spending
+from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.timers import BootTime, Moment, Woken
 
@@ -113,7 +115,8 @@ class RunRecord:
     ``step_index`` is the number of committed steps and so the step that comes next; ``attempt_index`` the attempt that
     comes next of it. ``reason`` says why a run is paused, waiting or queued, as a code: ``slice:steps``,
     ``slice:seconds``, ``interrupt``, ``signal:NAME``, ``timer``, ``retry``, ``doubt:CALL_ID``, ``reconcile:CALL_ID``,
-    ``resolved``, ``submitted``, ``drained``.
+    ``resolved``, ``submitted``, ``drained``, ``approval:ID``, ``answered``, ``person:NAME`` (who paused it),
+    ``cancelled:NAME``, ``budget:NAME``, ``budget raised``.
     ``wake_signal`` and ``wake_at`` are what the step that comes next is woken by; the commit of that step clears them.
     ``wake_boot`` is the same moment as ``wake_at`` on the clock that counts on its boot, None for a time of the
     calendar. ``timed_out`` says that the step that comes next goes on without its signal: once it has begun so, a
@@ -183,6 +186,8 @@ class CallIntent:
     counts executions of the same key. ``arguments`` is the JSON text that is stored and shown; ``messages`` are the
     messages of a model call, each a JSON text, stored once per run however often they are sent.
     ``idempotency_key`` is the user's own, unique in the run, or None. ``facts`` is a JSON object or None.
+    ``approval_id`` is the approval that allows the call; it is used in the intent's own transaction. ``reserves`` is
+    taken from the run's budget in the same transaction; None, or a run without a budget, takes nothing.
     """
 
     step_index: int
@@ -197,13 +202,16 @@ class CallIntent:
     idempotency_key: str | None = None
     messages: tuple[str, ...] = ()
     facts: str | None = None
+    approval_id: str | None = None
+    reserves: Spending | None = None
 
 
 @attrs.frozen(kw_only=True)
 class CallEnd:
     """How a managed call ended. ``result`` is JSON for ``done``; ``failed`` has an ``error``, ``unknown`` may have one.
 
-    ``not_started`` marks a failure of which it is certain that nothing happened.
+    ``not_started`` marks a failure of which it is certain that nothing happened. ``spent`` is what the call is known to
+    have spent of the run's budget; None: nobody knows, and it is charged what was reserved.
     """
 
     step_index: int
@@ -216,6 +224,7 @@ class CallEnd:
     tokens_in: int = 0
     tokens_out: int = 0
     decided_by: str | None = None
+    spent: Spending | None = None
 
 
 def may_end(status: CallStatus, decided_by: str | None, end: CallEnd) -> bool:
@@ -261,13 +270,17 @@ def call_id(step_index: int, key: str, try_index: int) -> str:
 
 @attrs.frozen(kw_only=True)
 class SignalRecord:
-    """One message in a run's inbox. ``consumed_by`` is the step whose commit consumed it, None while it is pending."""
+    """One message in a run's inbox. ``consumed_by`` is the step whose commit consumed it, None while it is pending.
+
+    Names of ``CONTROLS`` are wishes of people that the runtime takes up itself. ``sender`` is None if none was given.
+    """
 
     signal_id: int
     name: str
     payload: str
     sent_at: float
     consumed_by: int | None
+    sender: Person | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -289,6 +302,11 @@ class Settlement:
     with, None for ``complete``); without it the run is left before the step ``step_index`` finished.
     ``attempt`` is a failed attempt, recorded in the same transaction: the one that ended the run, or one that is
     followed by another when the run's timer is due. ``wake_boot`` belongs to ``wake_at``, see ``RunRecord``.
+
+    ``questions`` are asked by it. A run that is to wait for ``approval:ID`` becomes ``queued`` (``answered``) instead
+    if that answer has come meanwhile. Questions that have no answer yet are withdrawn if the run ends, if a step is
+    committed, or if another one at the same call takes their place. ``takes`` are wishes of the inbox that are taken up
+    by it.
     """
 
     step_index: int
@@ -304,6 +322,8 @@ class Settlement:
     attempt: AttemptRecord | None = None
     notes: str | None = None
     wake_boot: BootTime | None = None
+    questions: tuple[ApprovalRequest, ...] = ()
+    takes: tuple[int, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -313,13 +333,14 @@ class NewRun:
     run_id: str
     agent: AgentRecord
     state: EncodedState
+    budget: Budget | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ClaimedRun:
     """What an owner needs to go on: the row after the claim, the state of the step that comes next, that step's calls
     in the order of their intents, the pending signal it is woken by (None if there is none, or if the step goes on
-    without it), and the owner's own writer.
+    without it), that step's questions in their order, the pending wishes of its inbox, and the owner's own writer.
     """
 
     record: RunRecord
@@ -327,6 +348,9 @@ class ClaimedRun:
     calls: tuple[CallRecord, ...]
     signal: SignalRecord | None
     writer: RunWriter
+    approvals: tuple[ApprovalRecord, ...] = ()
+    controls: tuple[SignalRecord, ...] = ()
+    budget: BudgetRecord | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -391,7 +415,12 @@ class RunWriter(Protocol):
         ...
 
     async def begin_call(self, intent: CallIntent) -> None:
-        """Record the intent of a managed call, with status ``started``."""
+        """Record the intent of a managed call, with status ``started``.
+
+        With an ``approval_id`` also mark that approval as used; raises ``BadInput``, and records nothing, if it is not
+        approved, was for another tool or other arguments, or allowed this try (or a later one) of the call already.
+        With ``reserves`` also take that from the run's budget; raises ``BudgetExhausted``, and records nothing.
+        """
         ...
 
     async def end_call(self, end: CallEnd) -> None:
@@ -404,6 +433,10 @@ class RunWriter(Protocol):
 
     async def read_call(self, idempotency_key: str) -> CallRecord | None:
         """Return the newest call of the run with this idempotency key of the user's, at any step."""
+        ...
+
+    async def pending_controls(self) -> Sequence[SignalRecord]:
+        """Return the wishes of people (``CONTROLS``) in the inbox that nothing has taken up; may be called often."""
         ...
 
     def lease_age_s(self) -> float:
@@ -434,13 +467,22 @@ class Store(Protocol):
         """Claim a run atomically: ``admit`` decides, the epoch rises by one, the status becomes ``running``.
 
         Calls of the step that comes next which are still ``started`` become ``unknown`` in the same transaction:
-        whoever started them is gone. A timer that ``admit`` says has woken the run is cleared. Raises what ``admit``
+        whoever started them is gone. Questions whose time is up become ``expired`` in it, too. A timer that ``admit``
+        says has woken the run is cleared. Raises what ``admit``
         raises, ``RunNotFound``, ``StoreBusy``.
         """
         ...
 
-    async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
+    async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox, on disk before it returns; needs no claim."""
+        ...
+
+    async def answer_approval(self, run_id: str, approval_id: str, answer: ApprovalAnswer) -> ApprovalRecord:
+        """Record a person's answer, on disk before it returns; needs no claim.
+
+        Raises ``BadInput``, and changes nothing, for a question that is not there or as ``check_answer`` says. A run
+        that waits for an answer becomes ``queued`` (``answered``) in the same transaction.
+        """
         ...
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
@@ -510,6 +552,27 @@ class Store(Protocol):
 
     async def get_signals(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[SignalRecord]:
         """Return the inbox in the order in which signals arrived."""
+        ...
+
+    async def add_budget(self, run_id: str, more: Budget) -> BudgetRecord:
+        """Raise limits of a run's budget, on disk before it returns; needs no claim.
+
+        Raises ``BadInput``, and changes nothing, for what the run has no budget of. A run that is paused for want of
+        what it gets more of becomes ``queued`` (``budget raised``) in the same transaction.
+        """
+        ...
+
+    async def get_budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from, its root's; None if it has none."""
+        ...
+
+    async def get_approvals(
+        self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
+    ) -> Sequence[ApprovalRecord]:
+        """Return questions of one run or of all in the order in which they were asked (of all: run by run).
+
+        ``pending`` leaves out those that were answered, have expired by now, or were withdrawn.
+        """
         ...
 
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:

@@ -68,7 +68,10 @@ class ToolResult:
 
 
 class Tool(Protocol):
-    """A tool. ``loom_core.tool`` makes one from a typed function; plugins may implement it themselves."""
+    """A tool. ``loom_core.tool`` makes one from a typed function; plugins may implement it themselves.
+
+    A tool that a person has to allow, call by call, also has ``approval`` (``loom_core.Approval``).
+    """
 
     @property
     def name(self) -> str:

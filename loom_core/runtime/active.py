@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 import attrs
 
+from loom_core.contracts.budgets import BUDGET_REASON
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.retries import Classification, RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -31,6 +33,7 @@ from loom_core.contracts.stores import (
     Store,
 )
 from loom_core.errors import (
+    BudgetExhausted,
     ErrorCategory,
     LeaseLost,
     StepExecutionError,
@@ -41,10 +44,12 @@ from loom_core.errors import (
 from loom_core.runtime.context import RunContext
 from loom_core.runtime.failures import to_record
 from loom_core.runtime.journal import StepJournal
-from loom_core.runtime.outcomes import Complete, Continue, Parked, Sleep, Wait
+from loom_core.runtime.outcomes import Complete, Continue, Parked, RunCancelled, Sleep, Wait
 from loom_core.runtime.shielding import is_requested, to_its_end
+from loom_core.runtime.spending import Purse
 from loom_core.runtime.stopping import StopRequest
 from loom_core.runtime.waking import DURABLE_BACKOFF_S, Waiting, outcome_settlement, retry_settlement
+from loom_core.runtime.wishes import Wishes
 
 if TYPE_CHECKING:
     from loom_core.runtime.agent import Step
@@ -118,12 +123,14 @@ class ActiveRun:
         self.task = asyncio.current_task()
         self.broken: Exception | None = None
         self.input_text = claimed.state
+        self.wishes = Wishes(claimed.writer.pending_controls, self.task, services.wall, self._look_up)
         self._calls: tuple[CallRecord, ...] = claimed.calls
+        self._approvals: tuple[ApprovalRecord, ...] = claimed.approvals
         self._journal: StepJournal | None = None
-        self._step_index = claimed.record.step_index
+        self._step_index = self._found_at = claimed.record.step_index
         self._attempt_index = claimed.record.attempt_index
-        if claimed.calls:
-            self._journal = StepJournal(self, self._step_index, claimed.calls)
+        if claimed.calls or claimed.approvals:
+            self._journal = StepJournal(self, self._step_index, claimed.calls, claimed.approvals)
         self._step = step
         self._encode = state_codec.encode
         self._decode = state_codec.decode
@@ -131,8 +138,11 @@ class ActiveRun:
         self._policy = retry_policy
         self._attempts_spent = attempts_spent
         self._stop = stop
-        self._last_step = sys.maxsize if bounds.last_step is None else bounds.last_step
-        self._until_s = math.inf if bounds.until_s is None else bounds.until_s
+        self.purse = Purse(self.run_id, store, claimed.budget, services.prices)
+        # Where the budget ends; whatever ends first, this or the slice, is where the hot path looks up.
+        self._budget_last_step, self._budget_until_s = self.purse.ends(self._step_index, monotonic())
+        self._last_step = min(self._budget_last_step, sys.maxsize if bounds.last_step is None else bounds.last_step)
+        self._until_s = min(self._budget_until_s, math.inf if bounds.until_s is None else bounds.until_s)
         self._strict = durability == "strict"
         self._later = durability == "pipelined"
         self._commit = claimed.writer.commit
@@ -163,6 +173,17 @@ class ActiveRun:
                 return await self._between_steps(step_index, outcome)
         return outcome
 
+    async def before_first_step(self, state: Any) -> Left | None:
+        """Return how the run was left if what was in its inbox allows no step; None if it goes on."""
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, self._step_index)
+        if self.wishes.paused_by is not None:
+            return await self._pause(self._step_index, state, f"person:{self.wishes.paused_by}")
+        used_up = self.purse.used_up()
+        if used_up is not None:
+            return await self._pause(self._step_index, state, f"{BUDGET_REASON}{used_up}")
+        return None
+
     async def abandon(self) -> None:
         """Give the run up where it stands: cancelled, Ctrl-C, or an error that is not the step's.
 
@@ -186,6 +207,9 @@ class ActiveRun:
         """Note that the run is broken if a write of its journal fails."""
         try:
             yield
+        except BudgetExhausted:
+            # Nothing was written, and nothing is wrong: the run is paused.
+            raise
         except Exception as error:
             self.broken = error
             raise
@@ -281,7 +305,9 @@ class ActiveRun:
         """Execute a step that has calls or a failed attempt already."""
         # A failed attempt may have changed the state object, and an attempt must not see what another one did.
         fresh = state if previous is None else self._decode(self.input_text)
-        context = RunContext.again(self, step_index, self._attempt_index, self._calls, previous)
+        # What was found with the run is of the step that it was found at, and of no later one.
+        found = (self._calls, self._approvals) if step_index == self._found_at else ((), ())
+        context = RunContext.again(self, step_index, self._attempt_index, found[0], previous, found[1])
         try:
             return await self._attempt(fresh, context)
         except BaseException as error:  # noqa: BLE001 - sorted out there, and raised again where it has to be
@@ -295,6 +321,8 @@ class ActiveRun:
         context.close()
         if self.broken is not None or isinstance(raised, _STORE_FAILED):
             raise raised
+        if self.wishes.cancellation is not None and self._is_over(raised):
+            return await self._cancel(raised, context.step_index)
         parked = context.parked or (raised if isinstance(raised, Parked) else None)
         if parked is not None:
             return await self._park(parked, raised, context.step_index)
@@ -310,7 +338,10 @@ class ActiveRun:
             raise error
         if isinstance(delay_s, Left):
             return delay_s
-        await self._stop.wait(min(delay_s, self._until_s - self._monotonic()), self.services.world.sleep)
+        span_s = min(delay_s, self._until_s - self._monotonic())
+        await self.wishes.nap(self._stop, span_s, self.services.world.sleep)
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, context.step_index)
         reason = self._reason_to_pause(context.step_index - 1)
         if reason is not None:
             return await self._pause(context.step_index, self._decode(self.input_text), reason)
@@ -319,12 +350,44 @@ class ActiveRun:
     async def _park(self, parked: Parked, raised: BaseException, step_index: int) -> Left:
         cancelled = isinstance(raised, asyncio.CancelledError) and is_requested(raised)
         interrupted = cancelled or isinstance(raised, KeyboardInterrupt)
-        settlement = Settlement(step_index=step_index, status=parked.status, reason=parked.reason)
+        settlement = Settlement(
+            step_index=step_index,
+            status=parked.status,
+            reason=parked.reason,
+            wake_at=parked.wake_at,
+            questions=parked.questions,
+        )
         await to_its_end(self._leave(settlement), last_word=interrupted)
         if interrupted:
             raise raised
+        return await self._left_now()
+
+    async def _left_now(self) -> Left:
+        """Return how the run stands now that it was parked; an answer may have come in that moment."""
+        record = await self.store.get_run(self.run_id)
         state = self._decode(self.input_text)
-        return Left(status=parked.status, step_index=step_index, state=state, reason=parked.reason)
+        return Left(status=record.status, step_index=record.step_index, state=state, reason=record.reason)
+
+    def _is_over(self, raised: BaseException) -> bool:
+        """Return True if a cancelled run ends with this; Ctrl-C and a cancelled caller are raised all the same."""
+        if isinstance(raised, (KeyboardInterrupt, asyncio.CancelledError)):
+            return self.wishes.is_cut(raised) or not is_requested(raised)
+        return True
+
+    async def _cancel(self, raised: BaseException | None, step_index: int) -> Left:
+        """End a run that somebody cancelled; what its step raised in cleaning up is kept with it."""
+        self.wishes.close()
+        if self._journal is not None:
+            await self._journal.drain()
+            if self.broken is not None:
+                raise self.broken
+        assert self.wishes.cancellation is not None
+        reason = f"cancelled:{self.wishes.cancellation.by}"
+        expected = raised is None or isinstance(raised, (RunCancelled, Parked, asyncio.CancelledError))
+        error = None if expected or raised is None else to_record(raised, ErrorCategory.UNKNOWN)
+        await self._leave(Settlement(step_index=step_index, status="cancelled", reason=reason, error=error))
+        state = self._decode(self.input_text)
+        return Left(status="cancelled", step_index=step_index, state=state, reason=reason, error=error)
 
     async def _record_failure(self, error: Exception, context: RunContext) -> Left | float | None:
         """Record a failed attempt; return the seconds until the next one, None if the run has failed with it.
@@ -372,16 +435,24 @@ class ActiveRun:
     async def _between_steps(self, step_index: int, outcome: Continue[Any]) -> Any:
         """Let others have the event loop for a turn, and end the slice if it is used up or a stop was requested."""
         await asyncio.sleep(0)
+        await self.wishes.look()
+        if self.wishes.cancellation is not None:
+            return await self._cancel(None, step_index + 1)
         self._pause_at = min(self._monotonic() + YIELD_EVERY_S, self._until_s)
         reason = self._reason_to_pause(step_index)
         return outcome if reason is None else await self._pause(step_index + 1, outcome.state, reason)
 
     def _reason_to_pause(self, last_step: int) -> str | None:
+        if self.wishes.paused_by is not None:
+            return f"person:{self.wishes.paused_by}"
         if self._stop.requested:
             return self._stop.reason
         if last_step >= self._last_step:
-            return "slice:steps"
-        return "slice:seconds" if self._monotonic() >= self._until_s else None
+            return f"{BUDGET_REASON}steps" if last_step >= self._budget_last_step else "slice:steps"
+        now = self._monotonic()
+        if now < self._until_s:
+            return None
+        return f"{BUDGET_REASON}seconds" if now >= self._budget_until_s else "slice:seconds"
 
     async def _pause(self, step_index: int, state: Any, reason: str) -> Left:
         status: RunStatus = self._stop.leaves if reason == self._stop.reason else "paused"
@@ -389,8 +460,15 @@ class ActiveRun:
         return Left(status=status, step_index=step_index, state=state, reason=reason)
 
     async def _leave(self, settlement: Settlement) -> None:
+        takes = self.wishes.fulfilled_by(settlement.status)
+        if takes:
+            settlement = attrs.evolve(settlement, takes=takes)
         await self.writer.settle(settlement)
         self._left = True
+
+    def _look_up(self) -> None:
+        """Have the next step that ends looked at: there is a wish."""
+        self._pause_at = 0.0
 
 
 def _left_waiting(waiting: Waiting, step_index: int, state: Any) -> Left:

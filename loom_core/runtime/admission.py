@@ -8,6 +8,7 @@ from shlex import quote
 
 import attrs
 
+from loom_core.contracts.budgets import BUDGET_REASON
 from loom_core.contracts.stores import ENDED, Owner, RunRecord, SignalRecord
 from loom_core.contracts.timers import Moment, Woken
 from loom_core.errors import LoomError, RunBusy
@@ -67,11 +68,13 @@ class Admission:
             raise NothingToDo(record)
         if record.status == "running":
             self._owner_is_gone(record)
-        elif record.status == "paused":
-            if self.unasked:
-                raise NothingToDo(record)
-        elif record.status == "waiting" and not self.decide and not is_due(record, signal, now):
+        elif not self.decide and not self._may_go_on(record, signal, now):
             raise NothingToDo(record)
+
+    def _may_go_on(self, record: RunRecord, signal: SignalRecord | None, now: Moment) -> bool:
+        if record.status == "paused":
+            return not self.unasked and not (record.reason or "").startswith(BUDGET_REASON)
+        return record.status != "waiting" or is_due(record, signal, now)
 
     def _owner_is_gone(self, record: RunRecord) -> None:
         if is_orphaned(record, wall_s=self.wall(), boot_s=self.boot()):

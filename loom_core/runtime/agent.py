@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from loom_core.contracts.budgets import Budget
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import AgentRecord
 from loom_core.contracts.tools import Tool
@@ -22,7 +23,7 @@ from loom_core.errors import AgentLoadError
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
 
 Step = Callable[..., Awaitable[Any]]
-"""``async def step(state, ctx) -> Continue | Complete | Wait``."""
+"""``async def step(state, ctx) -> Continue | Complete | Sleep | Wait``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +32,8 @@ class Agent:
 
     ``initial_state`` is a value or a function without parameters that makes one. ``state_type`` defaults to the hint
     of ``step``'s first parameter, ``result_type`` to plain JSON values. ``tools`` are tools or typed functions made by
-    ``@tool``; they win over tools of the same name from plugins. ``reference`` is filled in by the loader.
+    ``@tool``; they win over tools of the same name from plugins. ``budget`` is what each of its runs may spend.
+    ``reference`` is filled in by the loader.
     """
 
     name: str = attrs.field(validator=_NAME)
@@ -42,6 +44,7 @@ class Agent:
     version: str = "1"
     tools: tuple[Tool, ...] = attrs.field(default=(), converter=tuple)
     retry_policy: RetryPolicy | None = None
+    budget: Budget | None = None
     reference: str | None = None
 
     @step.validator

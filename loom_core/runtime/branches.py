@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from loom_core.errors import LoomError, ManagedCallOutsideBranch
-from loom_core.runtime.outcomes import Parked
+from loom_core.runtime.outcomes import Parked, RunCancelled
 
 if TYPE_CHECKING:
     from loom_core.runtime.context import RunContext
 
+_LEAVING = (Parked, RunCancelled)
 _SCOPE: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("loom_scope", default=None)
 
 
@@ -30,6 +31,7 @@ class Scope:
     context: RunContext
     path: str
     task: asyncio.Task[Any] | None
+    told_of_cancellation: bool = attrs.field(default=False, init=False)
     _calls: int = attrs.field(default=0, init=False)
     _facts: int = attrs.field(default=0, init=False)
     _gathers: int = attrs.field(default=0, init=False)
@@ -87,7 +89,7 @@ async def gather(
     waiting = iter(enumerate(coros))
 
     def may_start() -> bool:
-        return not errors or (on_error == "collect" and not any(isinstance(e, Parked) for e in errors))
+        return not errors or (on_error == "collect" and not any(isinstance(e, _LEAVING) for e in errors))
 
     async def work_off() -> None:
         """Take branch after branch; as many of these run as branches may run at once."""
@@ -100,7 +102,7 @@ async def gather(
                 results[index] = await coro
             except asyncio.CancelledError:
                 raise
-            except (Exception, Parked) as error:  # noqa: BLE001 - reported to the caller as on_error says
+            except (Exception, *_LEAVING) as error:  # noqa: BLE001 - reported to the caller as on_error says
                 errors.append(error)
                 results[index] = error
 
@@ -114,9 +116,11 @@ async def gather(
         for _, coro in waiting:
             coro.close()
         raise
-    parked = next((e for e in errors if isinstance(e, Parked)), None)
-    if parked is not None:
-        raise parked
+    leaving = next((e for e in errors if isinstance(e, _LEAVING)), None)
+    if leaving is not None:
+        # The branches were told; what this task calls from now on is its clean-up.
+        scope.told_of_cancellation = scope.told_of_cancellation or isinstance(leaving, RunCancelled)
+        raise leaving
     if errors and on_error == "fail":
         raise errors[0]
     return results

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
+from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.models import Message, ModelAnswer, ToolSpec
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallRecord
 from loom_core.errors import ManagedCallOutsideBranch
 from loom_core.runtime.branches import Scope, current_scope, gather
@@ -18,7 +20,9 @@ from loom_core.runtime.outcomes import Parked
 
 if TYPE_CHECKING:
     from loom_core.runtime.active import ActiveRun
+    from loom_core.runtime.approving import Answer
     from loom_core.runtime.journal import StepJournal
+    from loom_core.runtime.wishes import Cancellation
 
 T = TypeVar("T")
 
@@ -35,8 +39,8 @@ class Signal:
 class RunContext:
     """A step's view of its run. Valid until the step returns; used afterwards it raises.
 
-    Managed calls (``call_tool``, ``call_model``) are journaled: executed again, the step gets their recorded results.
-    They may be made from the step's own task and from the branches of ``gather``.
+    Managed calls (``call_tool``, ``call_model``, ``ask``) are journaled: executed again, the step gets their recorded
+    results. They may be made from the step's own task and from the branches of ``gather``.
     """
 
     # Defaults on the class: one context is made at every step, and most steps need nothing but these three fields.
@@ -61,15 +65,16 @@ class RunContext:
         attempt_index: int,
         calls: tuple[CallRecord, ...],
         previous: RunContext | None,
+        approvals: tuple[ApprovalRecord, ...] = (),
     ) -> RunContext:
         """Return the context of a step that has calls already, or a failed attempt (``previous``) in this process."""
         context = cls(run, step_index, attempt_index)
         context.started_at = run.services.wall()
         if previous is not None:
             context._facts, context._unwritten = previous._facts, previous._unwritten
-        for call in calls:
-            if call.facts is not None:
-                context._facts = {**(context._facts or {}), **json.loads(call.facts)}
+        for facts in (*(call.facts for call in calls), *(asked.facts for asked in approvals)):
+            if facts is not None:
+                context._facts = {**(context._facts or {}), **json.loads(facts)}
         return context
 
     @property
@@ -151,6 +156,33 @@ class RunContext:
         """
         return await gather(self, self._scope(None, None), coros, limit=limit, on_error=on_error)
 
+    async def ask(
+        self,
+        question: str,
+        *,
+        approvers: Sequence[str] = (),
+        expires: float | dt.timedelta | dt.datetime | None = None,
+    ) -> Answer:
+        """Ask people a question and return their answer, which is true if it was approved.
+
+        The run is left and waits; the step is executed again when somebody has answered (``loom-runner approve``,
+        ``deny``). ``approvers`` are the names that may answer, all if there are none; ``expires`` (seconds, or a point
+        in time) is until when: without an answer by then it is no. Asked again, it gets the recorded answer; another
+        question at the same place is asked anew.
+        """
+        scope = self._scope(None, None)
+        return await self._open_journal().ask(self, scope, question, tuple(approvers), expires)
+
+    @property
+    def budget(self) -> BudgetRecord | None:
+        """The run's budget and what is spent of it, as of the end of the last managed call; None if it has none."""
+        return self._run.purse.record
+
+    @property
+    def cancellation(self) -> Cancellation | None:
+        """Who has cancelled the run, and until when the step may clean up; None while nobody has."""
+        return self._run.wishes.cancellation
+
     def now(self) -> dt.datetime:
         """Return the time (UTC); the same when the step is executed again after a managed call."""
         text = self._fact(lambda: dt.datetime.fromtimestamp(self._run.services.wall(), dt.UTC).isoformat())
@@ -206,6 +238,12 @@ class RunContext:
             raise self._run.broken
         if self.parked is not None:
             raise self.parked
+
+    def check_may_call(self, scope: Scope) -> None:
+        """Raise if no managed call may be begun now; in a cancelled run the first one in each task may not."""
+        self.check_usable()
+        told, scope.told_of_cancellation = scope.told_of_cancellation, self.cancellation is not None
+        self._run.wishes.check_may_call(told)
 
     def close(self) -> None:
         """End the context: whoever kept it can make no further call under a finished step's keys."""

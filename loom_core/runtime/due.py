@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import RunRecord, SignalRecord
 from loom_core.contracts.timers import Moment, Woken
 
@@ -10,7 +11,10 @@ RETRY = "retry"
 
 
 def is_due(record: RunRecord, signal: SignalRecord | None, now: Moment) -> bool:
-    """Return True if a waiting run can go on. A doubt is never due by itself."""
+    """Return True if a waiting run can go on. A doubt is never due by itself.
+
+    A question that was answered has queued its run already; one whose time is up has the answer no.
+    """
     if record.reason is not None and record.reason.startswith("doubt:"):
         return False
     return _signal_counts(record, signal) or timer_is_due(record, now)
@@ -37,5 +41,7 @@ def woken_by(record: RunRecord, signal: SignalRecord | None, now: Moment) -> Wok
 
 
 def _signal_counts(record: RunRecord, signal: SignalRecord | None) -> bool:
-    # A step that was woken by a signal and failed keeps it for its next attempt, which waits for its time all the same.
-    return signal is not None and record.reason != RETRY
+    # A step that was woken by a signal and failed keeps it for its next attempt, which waits for its time all the same;
+    # so does one that asked a person something.
+    reason = record.reason or ""
+    return signal is not None and reason != RETRY and not reason.startswith(APPROVAL_REASON)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -22,10 +23,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from loom_core.contracts.budgets import Spending
 from loom_core.contracts.models import Message, ModelAnswer, ModelBackend, ToolSpec
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, Effect, ErrorRecord
 from loom_core.contracts.tools import Done, NotDone, Tool, ToolContext
 from loom_core.errors import (
+    BudgetExhausted,
     CategorisedError,
     ErrorCategory,
     LeaseLost,
@@ -36,6 +40,7 @@ from loom_core.errors import (
     StoreBusy,
     ToolFailed,
 )
+from loom_core.runtime.approving import Answer, Questions, asking_of
 from loom_core.runtime.branches import Scope
 from loom_core.runtime.calls import (
     AskedCall,
@@ -53,6 +58,7 @@ from loom_core.runtime.outcomes import Parked
 from loom_core.runtime.reconciling import ask_reconcile
 from loom_core.runtime.services import Observation
 from loom_core.runtime.shielding import is_requested, to_its_end
+from loom_core.runtime.spending import ModelReservation, out_of
 
 if TYPE_CHECKING:
     from loom_core.runtime.active import ActiveRun
@@ -66,11 +72,18 @@ _log = logging.getLogger("loom.runtime")
 class StepJournal:
     """The managed calls of one step, those recorded before included. ``context`` is that of the attempt that asks."""
 
-    def __init__(self, run: ActiveRun, step_index: int, calls: tuple[CallRecord, ...] = ()) -> None:
+    def __init__(
+        self,
+        run: ActiveRun,
+        step_index: int,
+        calls: tuple[CallRecord, ...] = (),
+        approvals: tuple[ApprovalRecord, ...] = (),
+    ) -> None:
         self._run = run
         self._step_index = step_index
         self._tries: dict[str, list[CallRecord]] = {}
         self._turns = Turns()
+        self._questions = Questions(run.run_id, step_index, approvals)
         self._under_way: set[asyncio.Future[None]] = set()
         for call in calls:
             self._tries.setdefault(call.key, []).append(call)
@@ -102,7 +115,11 @@ class StepJournal:
                 last = await self._reconcile(context, tool, arguments, last)
             if last is not None and self._is_final(context, last):
                 return self._replay(last, tool)
-            return await self._execute_tool(context, tool, arguments, self._intent(context, key, asked, last))
+            approval_id = self._questions.allow(context, tool, key, asked, arguments, self._run.services.wall())
+            intent = attrs.evolve(
+                self._intent(context, key, asked, last), approval_id=approval_id, reserves=self._run.purse.for_tool()
+            )
+            return await self._execute_tool(context, tool, arguments, intent)
 
     async def call_model(
         self,
@@ -129,8 +146,28 @@ class StepJournal:
                     return call.decode(last.result)
                 raise recorded_model_failure(last)
             backend, model_name = self._run.services.model(model)
-            intent = self._intent(context, key, asked, last)
-            return await self._execute_model(context, call, backend, model_name, intent)
+            reservation = await self._run.purse.for_model(model, call.arguments, call.message_texts)
+            intent = attrs.evolve(self._intent(context, key, asked, last), reserves=reservation.amount)
+            return await self._execute_model(context, call, backend, model_name, intent, reservation)
+
+    async def ask(
+        self,
+        context: RunContext,
+        scope: Scope,
+        question: str,
+        approvers: tuple[str, ...],
+        expires: float | dt.timedelta | dt.datetime | None,
+    ) -> Answer:
+        """See ``RunContext.ask``."""
+        async with self._turn(context, scope, None) as key:
+            if key in self._tries:
+                last = self._tries[key][-1]
+                raise ReplayMismatch(
+                    f"call {last.call_id} of run `{self._run.run_id}` was `{last.name}`, not a question"
+                )
+            return self._questions.answer(
+                context, asking_of(key, question, approvers, expires, self._run.services.wall())
+            )
 
     # -- before the effect ----------------------------------------------------------------------------------------
 
@@ -143,7 +180,7 @@ class StepJournal:
         try:
             async with self._turns.of(key):
                 # The attempt may have ended, or its run been left, while this call waited for its turn.
-                context.check_usable()
+                context.check_may_call(scope)
                 yield key
         finally:
             self._under_way.discard(under_way)
@@ -223,7 +260,13 @@ class StepJournal:
             last.name, error.type, error.message, error_category=ErrorCategory(error.category), recorded=True
         )
 
-    def _intent(self, context: RunContext, key: str, asked: AskedCall, last: CallRecord | None) -> CallIntent:
+    def _intent(
+        self,
+        context: RunContext,
+        key: str,
+        asked: AskedCall,
+        last: CallRecord | None,
+    ) -> CallIntent:
         return CallIntent(
             step_index=self._step_index,
             key=key,
@@ -323,12 +366,24 @@ class StepJournal:
         ) from error
 
     async def _execute_model(
-        self, context: RunContext, call: ModelCall, backend: ModelBackend, model_name: str, intent: CallIntent
+        self,
+        context: RunContext,
+        call: ModelCall,
+        backend: ModelBackend,
+        model_name: str,
+        intent: CallIntent,
+        reservation: ModelReservation,
     ) -> ModelAnswer:
         record = await self._begin(context, intent)
         key = self._run.call_key(record)
         try:
-            answer = await call.ask(backend, model_name, key, lambda event: self._observe("model_event", record, event))
+            answer = await call.ask(
+                backend,
+                model_name,
+                key,
+                lambda event: self._observe("model_event", record, event),
+                reservation.max_tokens,
+            )
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             if is_requested(error) and isinstance(error, asyncio.CancelledError):
                 await self._write_cut(record, error)
@@ -343,6 +398,7 @@ class StepJournal:
                 result=call.encode(answer),
                 tokens_in=usage.input_tokens if usage else 0,
                 tokens_out=usage.output_tokens if usage else 0,
+                spent=reservation.spent(usage),
             ),
         )
         return answer
@@ -353,7 +409,10 @@ class StepJournal:
         written = to_record(error, failure.category)
         lost = failure.category is ErrorCategory.TRANSIENT or is_lost_connection(error)
         status: Literal["unknown", "failed"] = "unknown" if lost else "failed"
-        await self._end(record, CallEnd(**place_of(record), status=status, error=written))
+        # A request that was refused was not answered; of any other it is not known what it has cost.
+        refused = not lost and failure.category in (ErrorCategory.VALIDATION, ErrorCategory.PERMISSION)
+        end = CallEnd(**place_of(record), status=status, error=written, spent=Spending() if refused else None)
+        await self._end(record, end)
         if isinstance(error, (CategorisedError, ModelNotFound)):
             return error
         return ModelFailed(
@@ -368,8 +427,13 @@ class StepJournal:
         # on a fact that a sibling's intent, still waiting for a lock, was to carry.
         facts = context.unwritten_facts()
         intent = attrs.evolve(intent, facts=json.dumps(facts, separators=(",", ":")) if facts else None)
-        with self._run.breaking():
-            await self._run.writer.begin_call(intent)
+        try:
+            with self._run.breaking():
+                await self._run.writer.begin_call(intent)
+        except BudgetExhausted as exhausted:
+            if context.parked is None:
+                context.parked = out_of(exhausted)
+            raise context.parked from None
         context.facts_are_written(facts)
         record = begun_record(intent, epoch=self._run.writer.epoch, at=self._run.services.wall())
         self._tries.setdefault(intent.key, []).append(record)
@@ -393,6 +457,8 @@ class StepJournal:
         else:
             tries.append(ended)
         self._observe("call_ended", ended)
+        with contextlib.suppress(StoreBusy):
+            await self._run.purse.refresh()
         return ended
 
     def _late(self, tool: Tool, record: CallRecord, result: object, error: BaseException | None) -> None:

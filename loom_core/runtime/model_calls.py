@@ -59,15 +59,21 @@ class ModelCall:
         self.arguments_digest = whole.digest()
 
     async def ask(
-        self, backend: ModelBackend, model: str, idempotency_key: str, tell: Callable[[ModelEvent], None]
+        self,
+        backend: ModelBackend,
+        model: str,
+        idempotency_key: str,
+        tell: Callable[[ModelEvent], None],
+        max_tokens: int | None = None,
     ) -> ModelAnswer:
-        """Stream the answer, telling each event, and return it whole."""
+        """Stream the answer, of at most ``max_tokens`` tokens, telling each event, and return it whole."""
         request = ModelRequest(
             model=model,
             messages=self._messages,
             tools=self._tools,
             schema=self._schema,
             idempotency_key=idempotency_key,
+            max_tokens=max_tokens,
         )
         return await _collect(backend, request, tell)
 

@@ -7,6 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
+from loom_core.contracts.people import CONTROL_PREFIX, ApprovalRequest
+
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -15,6 +17,13 @@ MAX_SPAN_S = 100 * 366 * 86_400.0
 """A hundred years: what is longer is a unit mistaken for another, and no calendar can show it."""
 
 _NAME = attrs.validators.and_(attrs.validators.instance_of(str), attrs.validators.min_len(1))
+
+
+def _no_control(_outcome: object, _attribute: object, name: str) -> None:
+    if name.startswith(CONTROL_PREFIX):
+        raise ValueError(
+            f"a signal cannot be named `{name}`: names that begin with `{CONTROL_PREFIX}` are the runtime's"
+        )
 
 
 def _check_span(_outcome: object, field: attrs.Attribute[Any], value: Any) -> None:
@@ -87,7 +96,7 @@ class Wait(Generic[S]):
     """
 
     state: S
-    signal: str = attrs.field(kw_only=True, validator=_NAME)
+    signal: str = attrs.field(kw_only=True, validator=[_NAME, _no_control])
     timeout: float | None = attrs.field(default=None, kw_only=True, validator=_SPAN)
 
 
@@ -95,11 +104,34 @@ class Parked(BaseException):
     """Leaves a step whose run has to wait in the step's middle; the step is executed again later.
 
     Derived from ``BaseException`` so that a step's ``except Exception`` cannot turn "a person must decide" into a
-    failure. ``status`` and ``reason`` are what the run's row says afterwards. Caught by ``ActiveRun``, and carried out
-    of branches by ``gather``.
+    failure. ``status`` and ``reason`` are what the run's row says afterwards, ``questions`` what is asked with it, and
+    ``wake_at`` when it goes on without an answer. Caught by ``ActiveRun``, and carried out of branches by ``gather``.
     """
 
-    def __init__(self, reason: str, status: Literal["waiting", "queued"] = "waiting") -> None:
+    def __init__(
+        self,
+        reason: str,
+        status: Literal["waiting", "queued", "paused"] = "waiting",
+        *,
+        questions: tuple[ApprovalRequest, ...] = (),
+        wake_at: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.status: Literal["waiting", "queued"] = status
+        self.status: Literal["waiting", "queued", "paused"] = status
+        self.questions = questions
+        self.wake_at = wake_at
+
+
+class RunCancelled(BaseException):
+    """Raised by the next managed call of a step whose run somebody cancelled: clean up, and let it pass.
+
+    Managed calls can be made while it is handled, until ``ctx.cancellation.deadline``; then the step's task is
+    cancelled. Derived from ``BaseException`` so that ``except Exception`` does not take it for a failure: use
+    ``finally``, or ``except RunCancelled``.
+    """
+
+    def __init__(self, by: str, note: str | None = None) -> None:
+        super().__init__(f"the run was cancelled by {by}" + (f": {note}" if note else ""))
+        self.by = by
+        self.note = note

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, merged
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -36,12 +37,14 @@ from loom_core.runtime.driver import driver
 from loom_core.runtime.failures import classify
 from loom_core.runtime.keeper import LeaseKeeper
 from loom_core.runtime.owners import this_owner
+from loom_core.runtime.prices import PriceOf, price_finder
 from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
 from loom_core.runtime.stopping import StopRequest
-from loom_core.runtime.waking import WAIT_S, claim_when_due, give_back_if_asleep
+from loom_core.runtime.waking import WAIT_S, Found, claim_when_due, give_back_if_asleep
+from loom_core.runtime.wishes import InboxWatch
 
 if TYPE_CHECKING:
     from loom_core.runtime.assembly import Runtime
@@ -100,10 +103,12 @@ class AgentRunner:
         self._durability: Durability = durability
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(lease_s)
+        self._inboxes = InboxWatch()
         self._owner = this_owner()
         self._stop = StopRequest()
         self._world = world or World()
         self._driving = 0
+        self._price_of: PriceOf | None = None
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -115,11 +120,13 @@ class AgentRunner:
         max_steps: int | None = None,
         max_seconds: float | None = None,
         wait_s: float = WAIT_S,
+        budget: Budget | None = None,
     ) -> RunResult:
         """Create a run and drive it until it ends, waits, or the slice is used up.
 
         A timer that is due within ``wait_s`` seconds is waited for, without holding the run. ``initial_state`` defaults
-        to the agent's own. Raises ``RunExists``, ``ValueNotEncodable`` and ``StoreUnusable``
+        to the agent's own; limits of ``budget`` take the place of the agent's. Raises ``RunExists``,
+        ``ValueNotEncodable`` and ``StoreUnusable``
         before anything is stored; a step's own exception after its failure is recorded.
         """
         check_run_id(run_id)
@@ -128,14 +135,14 @@ class AgentRunner:
         encoded = self._state_codec.encode(state)
         bound = self._bind()
         store = self._store("create")
-        claimed = await self._create(store, run_id, encoded)
+        claimed = await self._create(store, run_id, encoded, budget)
         return await self._drive_on(store, claimed, bound, _slice(0, max_steps, max_seconds), wait_s)
 
-    async def submit(self, *, run_id: str, initial_state: Any = OWN_STATE) -> None:
+    async def submit(self, *, run_id: str, initial_state: Any = OWN_STATE, budget: Budget | None = None) -> None:
         """Create a run and leave it ``queued``, for a worker (or ``resume``) to begin. Raises like ``start``."""
         check_run_id(run_id)
         state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
-        claimed = await self._create(self._store("create"), run_id, self._state_codec.encode(state))
+        claimed = await self._create(self._store("create"), run_id, self._state_codec.encode(state), budget)
         # Killed before this, the run is left to be taken over from a dead owner, which comes to the same.
         await claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted"))
 
@@ -148,8 +155,9 @@ class AgentRunner:
         retry_failed: bool = False,
         wait_s: float = WAIT_S,
         unasked: bool = False,
+        more: Budget | None = None,
     ) -> RunResult:
-        """Go on with a run from its last committed step.
+        """Go on with a run from its last committed step; ``more`` is added to its budget first.
 
         Returns, with the status that is stored, if the run has ended or what it waits for has not come; a timer that is
         due within ``wait_s`` seconds is waited for. ``unasked`` leaves a paused run as it is. Raises ``RunNotFound``,
@@ -166,11 +174,13 @@ class AgentRunner:
             # Before the claim, so that a state that no longer fits leaves the run as it was.
             self._state_codec.decode(await store.get_state(run_id))
             bound = self._bind()
+            if more is not None:
+                await self._raise_budget(store, record, more)
             found = await self._claim_when_due(store, run_id, wait_s, retry_failed=retry_failed, unasked=unasked)
             if isinstance(found, RunRecord):
                 return await self._stored_result(store, found)
-            limits = _slice(found.record.step_index, max_steps, max_seconds)
-            return await self._drive_on(store, found, bound, limits, wait_s)
+            limits = _slice(found.claimed.record.step_index, max_steps, max_seconds)
+            return await self._drive_on(store, found.claimed, bound, limits, wait_s, orphaned=found.was_orphaned)
 
     async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
@@ -186,8 +196,10 @@ class AgentRunner:
 
     async def send_signal(self, run_id: str, name: str, payload: Any = None) -> SignalRecord:
         """Put a signal with a JSON payload into the run's inbox; it is on disk when this returns."""
+        from loom_core.runtime.controlling import check_signal_name
         from loom_core.values import encode_json
 
+        check_signal_name(name)
         return await self._store("write").send_signal(run_id, name, encode_json(payload, f"signal `{name}`"))
 
     def configure(
@@ -278,8 +290,9 @@ class AgentRunner:
     def _reader(self) -> RunReader:
         return RunReader(self._opened.get("create") or self._opened.get("write") or self._store("read"))
 
-    async def _create(self, store: Store, run_id: str, state: EncodedState) -> ClaimedRun:
-        new = NewRun(run_id=run_id, agent=self.agent.record(self._state_codec.schema_hash), state=state)
+    async def _create(self, store: Store, run_id: str, state: EncodedState, budget: Budget | None) -> ClaimedRun:
+        agent = self.agent.record(self._state_codec.schema_hash)
+        new = NewRun(run_id=run_id, agent=agent, state=state, budget=merged(self.agent.budget, budget))
         try:
             return await store.create_run(new, self._owner, self._lease_s)
         except RunExists as error:
@@ -291,18 +304,18 @@ class AgentRunner:
 
     async def _claim_when_due(
         self, store: Store, run_id: str, wait_s: float, *, retry_failed: bool = False, unasked: bool = False
-    ) -> ClaimedRun | RunRecord:
+    ) -> Found | RunRecord:
         world = self._world
         admission = Admission(
             retry_failed=retry_failed, unasked=unasked, wall=world.wall, boot=world.boot, boot_id=world.boot_id
         )
 
-        async def claim() -> ClaimedRun:
+        async def claim() -> Found:
             claimed = await store.claim(run_id, self._owner, self._lease_s, admission)
-            asleep = await give_back_if_asleep(claimed, admission.admitted_status)
+            asleep = await give_back_if_asleep(claimed, admission.admitted_status, world.now())
             if asleep is not None:
                 raise NothingToDo(asleep)
-            return claimed
+            return Found(claimed=claimed, was_orphaned=admission.admitted_status == "running")
 
         return await claim_when_due(claim, wait_s=wait_s, stop=self._stop, world=world)
 
@@ -313,11 +326,13 @@ class AgentRunner:
         bound: tuple[Services, RetryPolicy],
         limits: Slice,
         wait_s: float,
+        *,
+        orphaned: bool = False,
     ) -> RunResult:
         """Drive a claimed run, over timers that are due soon, until it is left for longer or for good."""
         with self._stoppable():
             while True:
-                result = await self._drive(store, claimed, bound, limits)
+                result = await self._drive(store, claimed, bound, limits, orphaned=orphaned)
                 wait_s = min(wait_s, limits.seconds_left())
                 if result.status != "waiting" or self._stop.requested or not limits.allows(result.step_index):
                     return result
@@ -325,7 +340,7 @@ class AgentRunner:
                 if isinstance(found, RunRecord):
                     # Perhaps somebody has done something to it in the meantime.
                     return await self._stored_result(store, found)
-                claimed = found
+                claimed, orphaned = found.claimed, found.was_orphaned
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -344,6 +359,8 @@ class AgentRunner:
         claimed: ClaimedRun,
         bound: tuple[Services, RetryPolicy],
         limits: Slice,
+        *,
+        orphaned: bool = False,
     ) -> RunResult:
         """Drive a claimed run; whatever happens in here, its lease is released."""
         run: ActiveRun | None = None
@@ -352,13 +369,25 @@ class AgentRunner:
             state = self._state_codec.decode(claimed.state)
             run = self._activate(store, claimed, bound, limits, await attempts_spent(store, claimed.record))
             self._keeper.watch(claimed.writer)
-            left = await driver()(run, state, first)
+            run.wishes.take_over(claimed.controls, orphaned=orphaned)
+            self._inboxes.watch(run.wishes)
+            left = await run.before_first_step(state) or await driver()(run, state, first)
         except BaseException as error:
             await _abandon(claimed, run, error, self._stop)
             raise
         finally:
             self._keeper.unwatch(claimed.writer)
+            if run is not None:
+                self._inboxes.unwatch(run.wishes)
         return _result_of(claimed.record.run_id, left)
+
+    async def _raise_budget(self, store: Store, record: RunRecord, more: Budget) -> None:
+        """Add to the budget of a run that can be resumed; a live owner is left alone."""
+        if record.status in ("completed", "cancelled"):
+            raise BadInput(f"run `{record.run_id}` is {record.status}; it spends nothing any more")
+        if record.status == "running":
+            Admission(wall=self._world.wall, boot=self._world.boot, boot_id=self._world.boot_id)(record, None)
+        await store.add_budget(record.run_id, more)
 
     def _activate(
         self,
@@ -393,7 +422,13 @@ class AgentRunner:
             classify=classify if self._runtime is None else self._runtime.classify,
             observe=self._observer,
             world=self._world,
+            prices=self._prices,
         )
+
+    def _prices(self) -> PriceOf:
+        if self._price_of is None:
+            self._price_of = price_finder(self._loaded_runtime().config.prices)
+        return self._price_of
 
     def find_tool(self, name: str) -> Tool:
         """Return the tool that a step gets by this name: the agent's own first. Raises ``ToolNotFound``."""

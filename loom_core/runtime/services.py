@@ -17,6 +17,7 @@ from loom_core.contracts.timers import Moment
 from loom_core.contracts.tools import Tool
 from loom_core.runtime.failures import classify
 from loom_core.runtime.owners import boot_clock, boot_id, moment
+from loom_core.runtime.prices import PriceOf, price_finder
 
 
 @attrs.frozen
@@ -70,6 +71,7 @@ class Services:
     classify: Callable[[BaseException], Classification] = classify
     observe: Observer = no_observer
     world: World = attrs.field(factory=World)
+    prices: Callable[[], PriceOf] = lambda: price_finder(None)
 
     def wall(self) -> float:
         """Return the time, Unix seconds."""

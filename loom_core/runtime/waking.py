@@ -75,15 +75,29 @@ def retry_settlement(attempt: AttemptRecord, delay_s: float, now: Moment) -> tup
     return waiting, waiting.settlement(step_index=attempt.step_index, attempt=attempt)
 
 
-async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None) -> RunRecord | None:
-    """Park a run again that an owner left ``running`` before it was due; return its row then, None if it is awake.
+@attrs.frozen(kw_only=True)
+class Found:
+    """A run that was claimed to go on with; ``was_orphaned``: its last owner did not leave it."""
 
-    Somebody who claims a run for something else than its next step, to decide a call for example, may die before it is
-    given back. What it waited for is still in its row: a wait that has ended is cleared by the claim that ended it.
+    claimed: ClaimedRun
+    was_orphaned: bool
+
+
+async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now: Moment) -> RunRecord | None:
+    """Park a run again whose wait has not ended; return its row then, None if it is awake.
+
+    A person may have paused it while it waited; and somebody who claimed it for something else than its next step, to
+    decide a call for example, may have died before it was given back. What it waited for is still in its row: a wait
+    that has ended is cleared by the claim that ended it. A run that waits in the middle of a step is executed again
+    instead, and finds out by itself.
     """
     record = claimed.record
+    if found_status not in ("running", "paused") or claimed.signal is not None or claimed.approvals:
+        return None
     waits_in_vain = record.wake_signal is not None and not record.timed_out
-    if found_status != "running" or claimed.signal is not None or not (waits_in_vain or record.wake_at is not None):
+    if found_status == "paused" and (claimed.calls or _has_passed(record, now)):
+        return None
+    if not (waits_in_vain or record.wake_at is not None):
         return None
     reason = f"signal:{record.wake_signal}" if waits_in_vain else TIMER
     await claimed.writer.settle(
@@ -98,9 +112,14 @@ async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None) -> 
     return attrs.evolve(record, status="waiting", reason=reason, owner=None, lease=None)
 
 
+def _has_passed(record: RunRecord, now: Moment) -> bool:
+    left_s = seconds_left(record, now)
+    return left_s is not None and left_s <= 0
+
+
 async def claim_when_due(
-    claim: Callable[[], Awaitable[ClaimedRun]], *, wait_s: float, stop: StopRequest, world: World
-) -> ClaimedRun | RunRecord:
+    claim: Callable[[], Awaitable[Found]], *, wait_s: float, stop: StopRequest, world: World
+) -> Found | RunRecord:
     """Claim a run as soon as what it waits for has come; return its row if that takes longer than ``wait_s``.
 
     The run is not held while it is waited for: whoever is first when it is due goes on with it. Raises ``RunBusy`` if

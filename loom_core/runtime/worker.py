@@ -94,6 +94,7 @@ class Worker:
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, tuple[float, float]] = {}
         self._due_at: dict[str, float] = {}
+        self._trouble: str | None = None
         self.taken: Counter[str] = Counter()
         for runner in self._runners.values():
             runner.configure(stopped_runs="queued")
@@ -161,12 +162,18 @@ class Worker:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - the border of a service that has to outlive what is beside it
-            _log.warning("a look for work failed: %s: %s", type(error).__name__, error)
+            trouble = f"{type(error).__name__}: {error}"
+            if trouble != self._trouble:
+                # Once, and not with every look.
+                _log.warning("a look for work failed: %s", trouble)
+            self._trouble = trouble
 
     # -- working --------------------------------------------------------------------------------------------------
 
     async def _work(self, record: RunRecord) -> None:
         run_id = record.run_id
+        if self._stop.requested:
+            return
         try:
             if record.status == "running" and await deaths_without_progress(self._store, record) >= MAX_DEATHS:
                 await quarantine(self._store, record, self._owner, self._lease_s, self._admission())

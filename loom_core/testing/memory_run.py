@@ -6,6 +6,8 @@ import threading
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, Spending
+from loom_core.contracts.people import CONTROLS, ApprovalRecord
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
@@ -21,6 +23,16 @@ from loom_core.errors import BadInput
 
 
 @attrs.define(kw_only=True)
+class MemoryPurse:
+    """The budget of a root run. ``reserved`` and ``charged`` have the amounts of each call, by run and call id."""
+
+    budget: Budget
+    seconds: float = 0.0
+    reserved: dict[tuple[str, str], Spending] = attrs.field(factory=dict)
+    charged: dict[tuple[str, str], Spending] = attrs.field(factory=dict)
+
+
+@attrs.define(kw_only=True)
 class MemoryRun:
     """Everything of one run. ``messages`` has those of each call, at the call's position."""
 
@@ -31,6 +43,8 @@ class MemoryRun:
     messages: list[tuple[str, ...]] = attrs.field(factory=list)
     claims: list[ClaimRecord] = attrs.field(factory=list)
     signals: list[SignalRecord] = attrs.field(factory=list)
+    approvals: list[ApprovalRecord] = attrs.field(factory=list)
+    purse: MemoryPurse | None = None
 
     def last_state(self, step_index: int | None = None) -> str:
         """Return the last state that there is, up to the one that step ``step_index`` starts with."""
@@ -45,6 +59,10 @@ class MemoryRun:
         """Return the earliest signal of that name which no step has consumed."""
         pending = (s for s in self.signals if name is not None and s.name == name and s.consumed_by is None)
         return next(pending, None)
+
+    def pending_controls(self) -> tuple[SignalRecord, ...]:
+        """Return the wishes of people that nothing has taken up."""
+        return tuple(s for s in self.signals if s.name in CONTROLS and s.consumed_by is None)
 
     def position_of(self, step_index: int, key: str, try_index: int) -> int:
         """Return where a call is in ``calls``; raises ``BadInput`` if there is none."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, BudgetRecord
+from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
@@ -27,8 +29,9 @@ from loom_core.contracts.stores import (
 )
 from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput, RunExists, RunNotFound, StoreUnusable
+from loom_core.testing import memory_approvals, memory_budgets
 from loom_core.testing.memory_checks import findings
-from loom_core.testing.memory_run import MemoryRun, MemoryRuns, is_under_way
+from loom_core.testing.memory_run import MemoryPurse, MemoryRun, MemoryRuns, is_under_way
 from loom_core.testing.memory_writer import MemoryWriter
 
 
@@ -99,10 +102,18 @@ class MemoryStore:
                 error=None,
                 counters=RunCounters(claims=1),
             )
-            run = MemoryRun(record=record, steps=[initial])
+            purse = None if new.budget is None else MemoryPurse(budget=new.budget)
+            run = MemoryRun(record=record, steps=[initial], purse=purse)
             run.claims.append(ClaimRecord(epoch=1, owner=owner, at=now, step_index=0, found="new"))
             self._all.by_id[new.run_id] = run
-            return ClaimedRun(record=record, state=new.state.text, calls=(), signal=None, writer=writer)
+            return ClaimedRun(
+                record=record,
+                state=new.state.text,
+                calls=(),
+                signal=None,
+                writer=writer,
+                budget=memory_budgets.record_of(self._all, new.run_id),
+            )
 
     async def claim(self, run_id: str, owner: Owner, lease_s: float, admit: Admit) -> ClaimedRun:
         """Claim a run if ``admit`` agrees."""
@@ -116,6 +127,9 @@ class MemoryStore:
             writer.woken_by(found, signal)
             doubts = run.doubt_started()
             now = self._wall()
+            memory_approvals.expire(run, now)
+            if found.status == "running":
+                memory_budgets.work(self._all, run_id, found.updated_at - run.claims[-1].at)
             run.claims.append(
                 ClaimRecord(epoch=writer.epoch, owner=owner, at=now, step_index=found.step_index, found=found.status)
             )
@@ -143,18 +157,32 @@ class MemoryStore:
                 calls=tuple(c for c in run.calls if c.step_index == found.step_index),
                 signal=signal,
                 writer=writer,
+                approvals=tuple(a for a in run.approvals if a.step_index == found.step_index),
+                controls=run.pending_controls(),
+                budget=memory_budgets.record_of(self._all, run_id),
             )
 
-    async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
+    async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
         self._check_open()
         with self._all.lock:
             run = self._run(run_id)
             signal = SignalRecord(
-                signal_id=len(run.signals) + 1, name=name, payload=payload, sent_at=self._wall(), consumed_by=None
+                signal_id=len(run.signals) + 1,
+                name=name,
+                payload=payload,
+                sent_at=self._wall(),
+                consumed_by=None,
+                sender=sender,
             )
             run.signals.append(signal)
             return signal
+
+    async def answer_approval(self, run_id: str, approval_id: str, answer: ApprovalAnswer) -> ApprovalRecord:
+        """Record a person's answer."""
+        self._check_open()
+        with self._all.lock:
+            return memory_approvals.answer(self._run(run_id), approval_id, answer, self._wall())
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
         """Keep what a call returned after its end was recorded."""
@@ -262,6 +290,28 @@ class MemoryStore:
         """Return the inbox in its order."""
         self._check_open()
         return self._run(run_id).signals[offset : offset + limit]
+
+    async def add_budget(self, run_id: str, more: Budget) -> BudgetRecord:
+        """Raise limits of a run's budget."""
+        self._check_open()
+        with self._all.lock:
+            return memory_budgets.add(self._all, self._run(run_id), more, self._wall())
+
+    async def get_budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from."""
+        self._check_open()
+        self._run(run_id)
+        return memory_budgets.record_of(self._all, run_id)
+
+    async def get_approvals(
+        self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
+    ) -> Sequence[ApprovalRecord]:
+        """Return questions in the order in which they were asked."""
+        self._check_open()
+        runs = [*self._all.by_id.values()] if run_id is None else [self._run(run_id)]
+        now = self._wall()
+        found = [a for r in runs for a in r.approvals if not pending or memory_approvals.is_pending(a, now)]
+        return found[offset : offset + limit]
 
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in their order."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import attrs
 
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import (
     ENDED,
     AttemptRecord,
@@ -24,7 +25,8 @@ from loom_core.contracts.stores import (
     call_id,
     may_end,
 )
-from loom_core.errors import BadInput, LeaseLost
+from loom_core.errors import BadInput, BudgetExhausted, LeaseLost
+from loom_core.testing import memory_approvals, memory_budgets
 from loom_core.testing.memory_run import MemoryRun, MemoryRuns
 
 
@@ -48,7 +50,7 @@ class MemoryWriter:
         self._boot = boot
         self._signal: SignalRecord | None = None
         self._woken = False
-        self._renewed_s = self._steady_s()
+        self._renewed_s = self._claimed_s = self._steady_s()
 
     @property
     def run_id(self) -> str:
@@ -107,6 +109,12 @@ class MemoryWriter:
                 run.attempts.append(settlement.attempt)
                 changes["counters"] = attrs.evolve(record.counters, failed_attempts=len(run.attempts))
             now = self._wall()
+            memory_budgets.work(self._runs, self._run_id, self._steady_s() - self._claimed_s)
+            if settlement.status in ENDED:
+                memory_approvals.withdraw(run, now)
+            memory_approvals.ask(run, settlement.questions, now)
+            for signal_id in settlement.takes:
+                run.signals[signal_id - 1] = attrs.evolve(run.signals[signal_id - 1], consumed_by=settlement.step_index)
             run.record = attrs.evolve(
                 record,
                 status=settlement.status,
@@ -121,6 +129,8 @@ class MemoryWriter:
                 error=settlement.error,
                 **changes,
             )
+            if settlement.status == "waiting" and memory_approvals.is_decided(run, settlement.reason):
+                run.record = attrs.evolve(run.record, status="queued", reason=ANSWERED)
 
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call."""
@@ -129,6 +139,13 @@ class MemoryWriter:
             head = run.record.step_index
             if intent.step_index != head:
                 raise ValueError(f"a call of step {intent.step_index} cannot begin: the run is at step {head}")
+            before = [*run.approvals]
+            memory_approvals.use(run, intent, self._wall())
+            try:
+                memory_budgets.reserve(self._runs, self._run_id, intent)
+            except BudgetExhausted:
+                run.approvals = before
+                raise
             counters = run.record.counters
             run.calls.append(self._started(intent))
             run.messages.append(intent.messages)
@@ -161,6 +178,7 @@ class MemoryWriter:
                 tokens_in=end.tokens_in,
                 tokens_out=end.tokens_out,
             )
+            memory_budgets.charge(self._runs, self._run_id, end)
             counters = run.record.counters
             self._renew(
                 run,
@@ -189,6 +207,10 @@ class MemoryWriter:
         """Return the newest call of the run with this key of the user's."""
         calls = self._runs.by_id[self._run_id].calls
         return next((call for call in reversed(calls) if call.idempotency_key == idempotency_key), None)
+
+    async def pending_controls(self) -> Sequence[SignalRecord]:
+        """Return the wishes of people that nothing has taken up."""
+        return self._runs.by_id[self._run_id].pending_controls()
 
     def lease_age_s(self) -> float:
         """Return the seconds since the last successful write."""
@@ -250,6 +272,7 @@ class MemoryWriter:
                 notes=notes,
             )
         )
+        memory_approvals.withdraw(run, self._wall())
         if self._woken and self._signal is not None:
             at = self._signal.signal_id - 1
             run.signals[at] = attrs.evolve(run.signals[at], consumed_by=step_index)

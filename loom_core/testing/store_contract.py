@@ -21,12 +21,15 @@ from random import Random
 from loom_core.testing.memory_store import MemoryStore
 from loom_core.testing.store_contract_history import HistoryLaws, OutcomeLaws
 from loom_core.testing.store_contract_journal import InboxLaws, JournalLaws
+from loom_core.testing.store_contract_people import ApprovalLaws, WishLaws
 from loom_core.testing.store_contract_runs import FenceLaws, RunLaws
 from loom_core.testing.store_contract_time import ScheduleLaws
 from loom_core.testing.store_machine import compare
 
 
-class StoreContract(RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ScheduleLaws):
+class StoreContract(
+    RunLaws, FenceLaws, JournalLaws, InboxLaws, HistoryLaws, OutcomeLaws, ScheduleLaws, ApprovalLaws, WishLaws
+):
     """What every store promises."""
 
     def test_random_operations_give_the_answers_of_the_memory_store(self, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class JournalLaws(StoreLaws):
             await writer.begin_call(asked)
             call = (await store.get_calls("run"))[0]
             for field in attrs.fields(type(asked)):
-                if field.name != "messages":
+                if field.name not in ("messages", "approval_id", "reserves"):
                     assert getattr(call, field.name) == getattr(asked, field.name), field.name
             assert (call.call_id, call.status, call.epoch) == ("0/g0.1/2", "started", 1)
             assert (call.started_at, call.ended_at, call.result, call.error) == (self.clocks.wall_s, None, None, None)
@@ -61,6 +61,8 @@ class JournalLaws(StoreLaws):
             calls = await store.get_calls("run")
             for call, end in zip(calls, ends, strict=True):
                 for field in attrs.fields(CallEnd):
+                    if field.name == "spent":
+                        continue
                     assert getattr(call, field.name) == getattr(end, field.name), field.name
                 assert call.ended_at == call.started_at + 2
             counters = (await store.get_run("run")).counters

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import attrs
 
+from loom_core.contracts.budgets import Budget, Spending
+from loom_core.contracts.people import CONTROLS, ApprovalAnswer, ApprovalRecord, ApprovalRequest, Person
 from loom_core.contracts.stores import (
     CallEnd,
     ClaimedRun,
@@ -75,6 +77,9 @@ class _Machine:
             self._end_call,
             self._fail_attempt,
             self._signal,
+            self._ask,
+            *[self._answer] * 2,
+            self._raise_budget,
             self._late_result,
             self._pass_time,
             self._schedule,
@@ -113,12 +118,16 @@ class _Machine:
             lambda s: s.get_calls(run_id, status="started"),
             lambda s: s.get_attempts(run_id, offset=offset),
             lambda s: s.get_signals(run_id),
+            lambda s: s.get_approvals(run_id),
+            lambda s: s.get_budget(run_id),
+            lambda s: s.get_approvals(pending=offset % 2 == 0, limit=limit, offset=offset),
             lambda s: s.get_claims(run_id, limit=1000),
             lambda s: _messages_of_all(s, run_id),
         ]
 
     async def _create(self) -> None:
-        new = new_run(self._random.choice(RUN_IDS), self._value())
+        budget = self._random.choice((None, Budget(tool_calls=6, tokens=40, seconds=9), Budget(tokens=90)))
+        new = new_run(self._random.choice(RUN_IDS), self._value(), budget=budget)
         await self._claimed(lambda s: s.create_run(new, OWNER, LEASE_S))
 
     async def _claim(self) -> None:
@@ -168,6 +177,7 @@ class _Machine:
             arguments=encode(self._value()).text,
             idempotency_key=self._random.choice((None, "mine")),
             messages=texts,
+            reserves=self._spending() if self._random.random() < 0.7 else None,
         )
         if await self._write(writers, lambda w: w.begin_call(asked)):
             writers.started.append((head, asked.key, 0))
@@ -184,9 +194,54 @@ class _Machine:
             await self._write(writers, lambda w: w.fail_attempt(attempt))
 
     async def _signal(self) -> None:
-        run_id, name = self._random.choice(RUN_IDS), self._random.choice(("go", "stop"))
+        run_id, name = self._random.choice(RUN_IDS), self._random.choice(("go", "stop", *CONTROLS))
         payload = encode(self._value()).text
         await self._both(lambda s: s.send_signal(run_id, name, payload))
+
+    async def _ask(self) -> None:
+        writers, head = await self._writer_and_head()
+        if writers is None:
+            return
+        await self._end_all(writers)
+        self._keys += 1
+        now = self._clocks.wall_s
+        request = ApprovalRequest(
+            approval_id=f"{head}/q{self._keys}",
+            kind=self._random.choice(("tool", "question")),
+            step_index=head,
+            key=f"q{self._random.randrange(2)}",
+            attempt_index=0,
+            subject="send_mail",
+            arguments=encode(self._value()).text,
+            arguments_digest=digest("x"),
+            approvers=self._random.choice(((), ("ann",))),
+            expires_at=self._random.choice((None, now + 10)),
+        )
+        reason = self._random.choice((request.approval_id, f"{head}/q{self._keys - 1}"))
+        settlement = Settlement(step_index=head, status="waiting", reason=f"approval:{reason}", questions=(request,))
+        await self._write(writers, lambda w: w.settle(settlement))
+
+    def _spending(self) -> Spending:
+        return Spending(
+            tool_calls=self._random.randrange(2),
+            tokens_in=self._random.randrange(9),
+            tokens_out=self._random.randrange(9),
+            cost_nano=self._random.randrange(1000),
+        )
+
+    async def _raise_budget(self) -> None:
+        run_id = self._random.choice(RUN_IDS)
+        more = self._random.choice((Budget(tokens=5), Budget(tool_calls=1), Budget(tokens=1, seconds=2)))
+        await self._both(lambda s: s.add_budget(run_id, more))
+
+    async def _answer(self) -> None:
+        asked = [a for r in RUN_IDS for a in await _questions_of(self._stores[0][1], r)]
+        if not asked:
+            return
+        one = self._random.choice(asked[-3:])
+        by = Person(name=self._random.choice(("ann", "bob")), user=self._random.choice((None, "root")))
+        answer = ApprovalAnswer(decision=self._random.choice(("approved", "denied")), by=by)
+        await self._both(lambda s: s.answer_approval(one.run_id, one.approval_id, answer))
 
     async def _late_result(self) -> None:
         writers, _ = await self._writer_and_head()
@@ -223,6 +278,8 @@ class _Machine:
             status=cast(Any, status),
             result=encode(self._value()).text if status == "done" else None,
             tokens_in=self._random.randrange(9),
+            not_started=status == "failed" and self._random.random() < 0.5,
+            spent=self._spending() if self._random.random() < 0.5 else None,
         )
         await self._write(writers, lambda w: w.end_call(end))
 
@@ -250,6 +307,7 @@ class _Machine:
         return Settlement(
             step_index=head,
             status=cast(RunStatus, status),
+            reason="budget:tokens" if status == "paused" else None,
             outcome=cast(Any, outcome),
             state=encode(self._value()) if outcome in ("sleep", "wait") else None,
             wake_signal=self._random.choice((None, "go")) if outcome == "wait" else None,
@@ -280,6 +338,13 @@ class _Machine:
         return tried, oracle
 
 
+async def _questions_of(store: Store, run_id: str) -> Sequence[ApprovalRecord]:
+    try:
+        return await store.get_approvals(run_id)
+    except LoomError:
+        return ()
+
+
 async def _messages_of_all(store: Store, run_id: str) -> list[list[str]]:
     return [[*await store.get_messages(run_id, call)] for call in await store.get_calls(run_id, limit=1000)]
 
@@ -293,5 +358,6 @@ async def _outcome(answer: Awaitable[Any]) -> Any:
 
 def _comparable(answer: Any) -> Any:
     if isinstance(answer, ClaimedRun):
-        return (answer.record, digest(answer.state), answer.calls, answer.signal, answer.writer.epoch)
+        asked_of_it = (answer.approvals, answer.controls, answer.budget)
+        return (answer.record, digest(answer.state), answer.calls, answer.signal, *asked_of_it, answer.writer.epoch)
     return [*answer] if isinstance(answer, Sequence) and not isinstance(answer, str) else answer

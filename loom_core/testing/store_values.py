@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import blake2b
 
+from loom_core.contracts.budgets import Budget, Spending
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     AgentRecord,
@@ -54,9 +55,9 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=16).digest()
 
 
-def new_run(run_id: str = "run", value: object = 0, agent: AgentRecord = AGENT) -> NewRun:
+def new_run(run_id: str = "run", value: object = 0, agent: AgentRecord = AGENT, budget: Budget | None = None) -> NewRun:
     """Return a run to create."""
-    return NewRun(run_id=run_id, agent=agent, state=encode(value))
+    return NewRun(run_id=run_id, agent=agent, state=encode(value), budget=budget)
 
 
 def intent(
@@ -69,6 +70,7 @@ def intent(
     idempotency_key: str | None = None,
     messages: tuple[str, ...] = (),
     facts: str | None = None,
+    reserves: Spending | None = None,
 ) -> CallIntent:
     """Return a call about to be made."""
     return CallIntent(
@@ -84,6 +86,7 @@ def intent(
         idempotency_key=idempotency_key,
         messages=messages,
         facts=facts,
+        reserves=reserves,
     )
 
 

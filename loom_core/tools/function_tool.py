@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
 
 import attrs
 
+from loom_core.contracts.people import Approval
 from loom_core.contracts.stores import Effect
 from loom_core.contracts.tools import Reconcile, ToolContext
 from loom_core.tools.docstrings import read_docstring
@@ -37,6 +38,7 @@ class FunctionTool(Generic[P, R]):
     blocking: bool
     function: Callable[P, R]
     signature: ToolSignature
+    approval: Approval | None = None
 
     def __attrs_post_init__(self) -> None:
         # What inspect.signature, inspect.getsource and help() look at.
@@ -96,6 +98,7 @@ def tool(
     timeout_s: float | None = None,
     reconcile: Reconcile | None = None,
     description: str | None = None,
+    approval: Approval | bool | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     fn: Callable[..., Any] | None = None,
@@ -106,12 +109,14 @@ def tool(
     timeout_s: float | None = None,
     reconcile: Reconcile | None = None,
     description: str | None = None,
+    approval: Approval | bool | None = None,
 ) -> Any:
     """Make a tool from a typed function, sync or async: ``@tool`` or ``@tool(effect="read", …)``.
 
     Name and description default to the function's own; descriptions of parameters are taken from ``Annotated`` or from
     the docstring (``Args:`` section, ``:param x:`` lines). A parameter with the hint ``ToolContext`` is filled in by
-    the runtime and is not part of the schema. A sync function may block: it is given a thread of its own.
+    the runtime and is not part of the schema. A sync function may block: it is given a thread of its own. With
+    ``approval`` (an ``Approval``, or True for anybody's) a person is asked before each call that a run makes of it.
 
     Raises ``ToolDefinitionError`` for a parameter without a hint or with one that JSON cannot hold.
     """
@@ -126,6 +131,7 @@ def tool(
             timeout_s=timeout_s,
             reconcile=reconcile,
             description=description,
+            approval=approval,
         )
 
     return decorate if fn is None else decorate(fn)
@@ -140,6 +146,7 @@ def make_tool(
     timeout_s: float | None,
     reconcile: Reconcile | None,
     description: str | None,
+    approval: Approval | bool | None = None,
     untyped: bool = False,
 ) -> FunctionTool[P, R]:
     """Make the tool; with ``untyped``, parameters without a hint take any JSON value."""
@@ -149,6 +156,9 @@ def make_tool(
     if isinstance(fn, FunctionTool):
         raise ToolDefinitionError(shown, "it is a tool already", hint="remove one of the two decorators")
     _check_options(shown, effect, timeout_s)
+    policy = (Approval() if approval else None) if isinstance(approval, bool) else approval
+    if not isinstance(policy, Approval | None):
+        raise ToolDefinitionError(shown, f"approval is {approval!r:.60}", hint="give an Approval(…), True, or None")
     blocking = not _is_async(shown, fn)
     text = read_docstring(inspect.getdoc(fn)).description if inspect.isroutine(fn) else ""
     return FunctionTool(
@@ -160,6 +170,7 @@ def make_tool(
         blocking=blocking,
         function=fn,
         signature=signature_of(shown, fn, local_names, untyped=untyped),
+        approval=policy,
     )
 
 

@@ -20,7 +20,7 @@ trace annotate Trace Span hookimpl LoomError
 """
 PROMISED = frozenset(PROMISED_LINES.split())
 NOT_YET = {
-    *("CheckpointPolicy", "PayloadPolicy", "Budget"),
+    *("CheckpointPolicy", "PayloadPolicy"),
     *("trace", "annotate", "Trace", "Span"),
 }
 

@@ -75,11 +75,15 @@ def work(db: Path, place: Path, runs: list[str]) -> list[str]:
     async def main() -> list[str]:
         store = open_store(str(db), "write")
 
+        remaining = [*runs]
+
         async def stop_when_done() -> None:
-            records = [await store.get_run(run_id) for run_id in runs]
-            over = [r.status in ("completed", "failed") or (r.reason or "").startswith("doubt:") for r in records]
-            if all(over):
-                worker.request_stop()
+            while remaining:
+                record = await store.get_run(remaining[-1])
+                if record.status not in ("completed", "failed") and not (record.reason or "").startswith("doubt:"):
+                    return
+                remaining.pop()
+            worker.request_stop()
 
         async with AgentRunner(agent=make_agent(place), store=store) as runner:
             worker = Worker([runner], store, concurrency=4, poll_s=0.02, beside=stop_when_done)

@@ -8,6 +8,8 @@ import attrs
 from loom_cli.exits import ExitStatus
 from loom_cli.invocation import Invocation
 
+from loom_core.contracts.budgets import BUDGET_REASON
+from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import ErrorRecord, RunRecord
 from loom_core.errors import LoomError
 from loom_core.runtime.assembly import DEFAULT_DB
@@ -55,6 +57,8 @@ def report(
             say_your_turn(invocation, run_id)
     else:
         waits = _wait_of(result) if result.status == "waiting" else f"is {result.status}"
+        if status == ExitStatus.BUDGET:
+            waits = f"is paused: its budget is used up ({result.reason})"
         invocation.output.note(f"run `{run_id}` {waits}\nnext: {following}")
     return status
 
@@ -85,6 +89,14 @@ def _following(invocation: Invocation, run_id: str, result: RunResult) -> tuple[
     """Return the command that makes sense now, and the exit status."""
     if _is_your_turn(result):
         return command(invocation, "chat", run_id, "YOUR MESSAGE"), ExitStatus.DONE
+    reason = result.reason or ""
+    if result.status == "paused" and reason.startswith(BUDGET_REASON):
+        option = f"--add-{reason.removeprefix(BUDGET_REASON).replace('_', '-')}"
+        return command(invocation, "resume", run_id, option, "N"), ExitStatus.BUDGET
+    if result.status == "waiting" and reason.startswith(APPROVAL_REASON):
+        place = ("--run-id", run_id, "--db", database(invocation))
+        answer = ("loom-runner", "approve", reason.removeprefix(APPROVAL_REASON), *place)
+        return shell(answer), ExitStatus.WAITING
     if result.status == "waiting":
         # A retry that is far away needs nobody's decision, only time.
         what = "explain" if result.wake_at is None else "resume"
@@ -93,7 +105,7 @@ def _following(invocation: Invocation, run_id: str, result: RunResult) -> tuple[
         return command(invocation, "resume", run_id, "--retry-failed"), ExitStatus.FAILED
     if result.status == "cancelled":
         return command(invocation, "explain", run_id), ExitStatus.FAILED
-    status = ExitStatus.INTERRUPTED if result.reason == "interrupt" else ExitStatus.DONE
+    status = ExitStatus.INTERRUPTED if reason == "interrupt" or reason.startswith("person:") else ExitStatus.DONE
     return command(invocation, "resume", run_id), status
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import attrs
 
+from loom_core.contracts.budgets import BUDGET_REASON, Budget
 from loom_core.contracts.models import Message
+from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import RunRecord, Store
 from loom_core.errors import BadInput, RunBusy, RunNotFound, StoreEmpty, StoreUnusable, ToolNotFound
 from loom_core.runtime.agent import Agent
@@ -125,7 +127,7 @@ async def say(runner: AgentRunner, record: RunRecord, text: str, *, max_steps: i
     What an earlier, interrupted turn left undone is done first. A conversation that waits for a person's decision, or
     that somebody else is driving (``RunBusy``), gets no message.
     """
-    if is_in_doubt(record):
+    if needs_a_person(record):
         return Turn(await runner.resume(run_id=record.run_id), sent=False)
     if record.status == "running":
         # Raises RunBusy before the message is sent, or takes over from an owner that is gone.
@@ -145,12 +147,18 @@ async def say(runner: AgentRunner, record: RunRecord, text: str, *, max_steps: i
 
 
 async def answer_all(
-    runner: AgentRunner, run_id: str, *, retry_failed: bool = False, max_steps: int | None = None
+    runner: AgentRunner,
+    run_id: str,
+    *,
+    retry_failed: bool = False,
+    max_steps: int | None = None,
+    more: Budget | None = None,
 ) -> RunResult:
     """Resume until nothing is left to answer, or ``max_steps`` are used up."""
     while True:
         before = await runner.get_run(run_id)
-        result = await runner.resume(run_id=run_id, retry_failed=retry_failed, max_steps=max_steps)
+        result = await runner.resume(run_id=run_id, retry_failed=retry_failed, max_steps=max_steps, more=more)
+        more = None
         after = await runner.get_run(run_id)
         if result.reason != f"signal:{SIGNAL}" or after.epoch == before.epoch:
             return result
@@ -160,9 +168,14 @@ async def answer_all(
                 return result
 
 
-def is_in_doubt(record: RunRecord) -> bool:
-    """Return True if a person has to decide a call before the conversation can go on."""
-    return record.status == "waiting" and (record.reason or "").startswith("doubt:")
+def needs_a_person(record: RunRecord) -> bool:
+    """Return True if a person has to decide something else before the conversation can go on."""
+    reason = record.reason or ""
+    if record.status == "paused":
+        return reason.startswith(BUDGET_REASON)
+    return record.status == "cancelled" or (
+        record.status == "waiting" and reason.startswith(("doubt:", APPROVAL_REASON))
+    )
 
 
 def checked_workspace(folder: Path) -> Path:

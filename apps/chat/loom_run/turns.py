@@ -12,6 +12,7 @@ from loom_cli.exits import ExitStatus
 from loom_cli.interrupts import Stopper, run_interruptible
 from loom_cli.invocation import Invocation
 
+from loom_core.contracts.budgets import Budget
 from loom_core.contracts.stores import RunRecord
 from loom_core.errors import BadInput, ErrorCategory, LoomError, RunBusy
 from loom_core.runtime.assembly import Runtime
@@ -75,7 +76,9 @@ def hold_conversation(invocation: Invocation, request: Request) -> int:
             return status
 
 
-def finish_turn(invocation: Invocation, run_id: str, *, retry_failed: bool, max_steps: int | None) -> int:
+def finish_turn(
+    invocation: Invocation, run_id: str, *, retry_failed: bool, max_steps: int | None, more: Budget | None = None
+) -> int:
     """Resume a conversation until everything said is answered, and return the exit status."""
 
     async def finish(stopper: Stopper) -> int:
@@ -83,7 +86,7 @@ def finish_turn(invocation: Invocation, run_id: str, *, retry_failed: bool, max_
 
         async def act(runner: AgentRunner) -> Turn:
             try:
-                return Turn(await answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps))
+                return Turn(await answer_all(runner, run_id, retry_failed=retry_failed, max_steps=max_steps, more=more))
             except RunBusy as busy:
                 busy.hint = "wait until it is done, or stop that process"
                 raise
@@ -166,7 +169,9 @@ async def _begin(invocation: Invocation, request: Request, run_id: str, text: st
         raise
 
     async def act(runner: AgentRunner) -> Turn:
-        return Turn(await runner.start(run_id=run_id, initial_state=state, max_steps=request.max_steps))
+        return Turn(
+            await runner.start(run_id=run_id, initial_state=state, max_steps=request.max_steps, budget=request.budget)
+        )
 
     return await _drive(invocation, runtime, "create", run_id, state, act, stopper, goes_on=request.in_dialogue)
 

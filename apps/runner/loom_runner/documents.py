@@ -7,7 +7,8 @@ import time
 
 import attrs
 
-from loom_core.contracts.stores import AttemptRecord, CallRecord, ErrorRecord, RunRecord, StepRecord
+from loom_core.contracts.people import ApprovalRecord
+from loom_core.contracts.stores import AttemptRecord, CallRecord, ErrorRecord, RunRecord, SignalRecord, StepRecord
 from loom_core.runtime.explain.failure import user_line
 from loom_core.runtime.explain.standing import Standing, standing_of
 from loom_core.runtime.owners import boot_clock
@@ -88,6 +89,23 @@ def step_data(step: StepRecord, *, with_state: bool) -> dict[str, object]:
 def attempt_data(attempt: AttemptRecord, reference: str | None) -> dict[str, object]:
     """Return a failed attempt."""
     return {**attrs.asdict(attempt), "error": error_data(attempt.error, reference)}
+
+
+def signal_data(signal: SignalRecord) -> dict[str, object]:
+    """Return a message of a run's inbox."""
+    return {**attrs.asdict(signal), "payload": payload(signal.payload)}
+
+
+def approval_data(asked: ApprovalRecord) -> dict[str, object]:
+    """Return a question of a run, answered or not; ``arguments_digest`` is what the answer is bound to."""
+    data = attrs.asdict(asked)
+    del data["facts"]
+    return {
+        **data,
+        "arguments": payload(asked.arguments),
+        "arguments_digest": asked.arguments_digest.hex(),
+        "approvers": list(asked.approvers),
+    }
 
 
 def call_data(call: CallRecord) -> dict[str, object]:

@@ -18,6 +18,12 @@ _COMMANDS = {
     "attempts": LazyCommand("loom_runner.commands.attempts:attempts", "List the failed attempts of a run."),
     "tool-calls": LazyCommand("loom_runner.commands.tool_calls:tool_calls", "List the managed calls of a run."),
     "verify": LazyCommand("loom_runner.commands.verify:verify", "Check what is stored against itself."),
+    "pending": LazyCommand("loom_runner.commands.pending:pending", "List the questions that runs ask."),
+    "approve": LazyCommand("loom_runner.commands.approve:approve", "Answer a question of a run with yes."),
+    "deny": LazyCommand("loom_runner.commands.deny:deny", "Answer a question of a run with no."),
+    "signal": LazyCommand("loom_runner.commands.signal:signal", "Send a run the signal that it waits for."),
+    "pause": LazyCommand("loom_runner.commands.pause:pause", "Pause a run after the step under way."),
+    "cancel": LazyCommand("loom_runner.commands.cancel:cancel", "End a run for good."),
     "resolve": LazyCommand("loom_runner.commands.resolve:resolve", "Decide a call that may or may not have happened."),
 }
 

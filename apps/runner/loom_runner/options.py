@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from loom_core.contracts.budgets import Budget
 from loom_core.runtime.waking import WAIT_S
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +36,45 @@ def page_options(limit: int) -> Callable[[F], F]:
         return count(offset(function))
 
     return add
+
+
+def budget_options(function: F) -> F:
+    """Add the limits of the run that a command line can set."""
+    tokens = click.option(
+        "--max-tokens", type=click.IntRange(1), metavar="N", help="Tokens that the run may spend, in and out."
+    )
+    cost = click.option(
+        "--max-cost", type=click.FloatRange(0, min_open=True), metavar="USD", help="Money that the run may spend."
+    )
+    return tokens(cost(function))
+
+
+def more_options(function: F) -> F:
+    """Add what raises the budget of a run; ``more_of`` reads it."""
+    whole, part = click.IntRange(1), click.FloatRange(0, min_open=True)
+    options: list[tuple[str, click.IntRange | click.FloatRange, str, str]] = [
+        ("--add-tokens", whole, "N", "Let the run spend N tokens more."),
+        ("--add-cost", part, "USD", "Let it spend so much money more."),
+        ("--add-tool-calls", whole, "N", "Let it make N tool calls more."),
+        ("--add-steps", whole, "N", "Let it take N steps more."),
+        ("--add-seconds", part, "S", "Let it be worked on for S seconds more."),
+    ]
+    for name, kind, metavar, text in reversed(options):
+        function = click.option(name, type=kind, metavar=metavar, help=text)(function)
+    return function
+
+
+def more_of(given: Mapping[str, Any]) -> Budget | None:
+    """Return what the options of ``more_options`` add, None if none was given."""
+    if all(value is None for value in given.values()):
+        return None
+    return Budget(
+        tokens=given["add_tokens"],
+        cost_usd=given["add_cost"],
+        tool_calls=given["add_tool_calls"],
+        steps=given["add_steps"],
+        seconds=given["add_seconds"],
+    )
 
 
 def slice_options(function: F) -> F:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from loom_cli import ExitStatus, Invocation
 
-from loom_core.contracts.stores import RunRecord
+from loom_core.contracts.people import APPROVAL_REASON
+from loom_core.contracts.stores import RunRecord, SignalRecord
 from loom_core.errors import LoomError
+from loom_core.runtime.explain.budgets import OPTIONS, used_up
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT
 from loom_core.runtime.explain.text import counted, number, shell
@@ -29,12 +32,17 @@ def exit_status(record: RunRecord) -> ExitStatus:
     if record.status == "waiting":
         return ExitStatus.WAITING
     if record.status == "paused":
+        if used_up(record) is not None:
+            return ExitStatus.BUDGET
         return ExitStatus.DONE if (record.reason or "").startswith("slice:") else ExitStatus.INTERRUPTED
     return ExitStatus.FAILED
 
 
-def next_command(invocation: Invocation, record: RunRecord) -> str | None:
-    """Return the command that makes sense now, None for a run that is over or in the hands of a living owner."""
+def next_command(invocation: Invocation, record: RunRecord, inbox: Sequence[SignalRecord] = ()) -> str | None:
+    """Return the command that makes sense now, None for a run that is over or in the hands of a living owner.
+
+    ``inbox`` has signals that are known to have come.
+    """
     place = ("--run-id", record.run_id, "--db", database(invocation))
     is_chat = record.agent.name == CHAT_AGENT
     agent = () if record.agent.reference is not None or is_chat else ("AGENT",)
@@ -43,11 +51,18 @@ def next_command(invocation: Invocation, record: RunRecord) -> str | None:
         return None
     if record.status == "failed":
         return shell((*resume, "--retry-failed"))
+    exhausted = used_up(record)
+    if exhausted is not None:
+        return shell((*resume, OPTIONS[exhausted], "N"))
     if record.status == "waiting":
         if is_chat and record.reason == "signal:message":
             return shell(("loom-run", "chat", "YOUR MESSAGE", *place))
         if (record.reason or "").startswith("doubt:"):
             return shell(("loom-runner", "explain", *place))
+        if (record.reason or "").startswith(APPROVAL_REASON):
+            return shell(("loom-runner", "approve", (record.reason or "").removeprefix(APPROVAL_REASON), *place))
+        if record.reason == f"signal:{record.wake_signal}" and not any(s.name == record.wake_signal for s in inbox):
+            return shell(("loom-runner", "signal", record.wake_signal or "", *place))
     return shell(resume)
 
 
@@ -90,7 +105,8 @@ def report(
     words = f", {now.words}" if now.words else ""
     output.note(f"run `{record.run_id}` is {now.status} at step {number(record.step_index)}{words}")
     if command is not None:
-        due = record.status == "waiting" and now.due is False and record.wake_at is not None
+        asks = (record.reason or "").startswith(APPROVAL_REASON)
+        due = record.status == "waiting" and now.due is False and record.wake_at is not None and not asks
         output.note(f"next{' (when it is due)' if due else ''}: {command}")
     return status
 

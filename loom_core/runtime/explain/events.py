@@ -148,6 +148,40 @@ class SignalCame(Event):
     name: str
     payload: str
     consumed_by: int | None
+    by: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Questioned(Event):
+    """The run asked people a question and was parked. ``who_may`` says who may answer, and until when."""
+
+    kind: ClassVar[str] = "question"
+    question_id: str
+    question: str
+    who_may: str
+
+
+@attrs.frozen(kw_only=True)
+class QuestionSettled(Event):
+    """A question got its answer, or nobody can answer it any more. ``used_at`` is when its call was made."""
+
+    kind: ClassVar[str] = "answer"
+    question_id: str
+    decision: str
+    by: str | None
+    note: str | None
+    used_at: float | None
+
+
+@attrs.frozen(kw_only=True)
+class Wished(Event):
+    """Somebody wanted the run paused or cancelled. ``taken_up`` is the step before or in which that was heard."""
+
+    kind: ClassVar[str] = "wish"
+    wants: str
+    by: str
+    note: str | None
+    taken_up: int | None
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from loom_core.contracts.budgets import BudgetRecord
 from loom_core.contracts.stores import RunRecord
+from loom_core.runtime.explain.budgets import budget_data
 from loom_core.runtime.explain.events import Event, Failure
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import Ends, Material
@@ -42,6 +44,7 @@ class RunExplanation:
     in_doubt: tuple[InDoubt, ...]
     failed_at: FailedAt | None
     resuming: Resuming
+    budget: BudgetRecord | None = None
 
     def to_data(self) -> dict[str, object]:
         """Return all facts as JSON data, schema ``loom.runner.explain/1``."""
@@ -65,6 +68,7 @@ class RunExplanation:
             "updated_at": record.updated_at,
             "ended_at": record.ended_at,
             "counters": attrs.asdict(record.counters),
+            "budget": budget_data(self.budget),
             "result": parsed(record.result),
             "timeline": [event.to_data() for event in self.timeline],
             "left_out": attrs.asdict(self.left_out),
@@ -103,6 +107,7 @@ def explanation_of(material: Material, *, wall_s: float, boot_s: float | None) -
         in_doubt=doubts,
         failed_at=_failed_at(material),
         resuming=resuming_of(material, standing, doubts),
+        budget=material.budget,
     )
 
 

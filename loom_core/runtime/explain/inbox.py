@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from loom_core.contracts.stores import SignalRecord
 from loom_core.runtime.explain.events import Event, Said, SignalCame
+from loom_core.runtime.explain.questions import wish_of
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.text import parsed, whole
 
@@ -16,9 +17,16 @@ def signals_of(material: Material) -> Iterator[Event]:
     """Tell of the inbox; what a person said and a step took up is told at that step."""
     is_chat = material.record.agent.name == CHAT_AGENT
     for signal in material.signals:
-        if not is_chat or signal.name != MESSAGE:
+        wish = wish_of(signal)
+        if wish is not None:
+            yield wish
+        elif not is_chat or signal.name != MESSAGE:
             yield SignalCame(
-                at=signal.sent_at, name=signal.name, payload=whole(signal.payload), consumed_by=signal.consumed_by
+                at=signal.sent_at,
+                name=signal.name,
+                payload=whole(signal.payload),
+                consumed_by=signal.consumed_by,
+                by=None if signal.sender is None else str(signal.sender),
             )
         elif signal.consumed_by is None:
             yield said_of(signal)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from loom_core.runtime.explain.budgets import budget_words
 from loom_core.runtime.explain.events import (
     AttemptFailed,
     CallMade,
@@ -87,6 +88,8 @@ def _header(explanation: RunExplanation, now: float) -> Iterator[str]:
     yield f"since     {date_time(standing.since)} ({ago(standing.since, now)})"
     yield f"created   {date_time(record.created_at)} ({ago(record.created_at, now)}), in {explanation.location}"
     yield f"so far    {_totals(explanation)}"
+    if explanation.budget is not None:
+        yield f"budget    {budget_words(explanation.budget)}"
     if record.result is not None:
         yield f"result    {whole(record.result)}"
 
@@ -125,7 +128,7 @@ def _folded(events: Sequence[Event], explanation: RunExplanation) -> str:
     steps = [e.step_index for e in events if isinstance(e, (StepBegan, StepCommitted, CallMade, AttemptFailed))]
     where = f" (steps {number(min(steps))}–{number(max(steps))})" if steps else ""
     out = explanation.left_out
-    more = sum((out.calls or 0, out.attempts, out.claims, out.signals))
+    more = sum((out.calls or 0, out.attempts, out.claims, out.signals, out.approvals))
     unread = f", {number(more)} more not read" if more else ""
     return f"{counted(len(events), 'event')} folded{where}{unread}: --all shows them …"
 

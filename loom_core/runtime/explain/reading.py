@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import attrs
 
+from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -41,6 +43,7 @@ class Ends:
     attempts: int = 0
     claims: int = 0
     signals: int = 0
+    approvals: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +65,8 @@ class Material:
     unread_calls: tuple[int, int] | None
     left_out: Ends
     first_state: str | None = None
+    approvals: tuple[ApprovalRecord, ...] = ()
+    budget: BudgetRecord | None = None
 
 
 async def read(store: Store, run_id: str, *, everything: bool = False) -> Material:
@@ -81,6 +86,12 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
 
     signal_count = 0 if everything else await _count(signal_page)
     signals, signals_out = await _two_ends(signal_page, signal_count, everything)
+
+    def approval_page(limit: int, offset: int) -> Awaitable[Sequence[ApprovalRecord]]:
+        return store.get_approvals(run_id, limit=limit, offset=offset)
+
+    approval_count = 0 if everything else await _count(approval_page)
+    approvals, approvals_out = await _two_ends(approval_page, approval_count, everything)
     calls, gap = await _calls(store, run_id, record.step_index, everything)
     doubtful = await _doubtful(store, record, calls)
     points = _points(record, claims, attempts, calls, signals)
@@ -95,8 +106,12 @@ async def read(store: Store, run_id: str, *, everything: bool = False) -> Materi
         doubtful=doubtful,
         steps=await _steps(store, run_id, points),
         unread_calls=gap,
-        left_out=Ends(calls=calls_out, attempts=attempts_out, claims=claims_out, signals=signals_out),
+        left_out=Ends(
+            calls=calls_out, attempts=attempts_out, claims=claims_out, signals=signals_out, approvals=approvals_out
+        ),
         first_state=await _first_state(store, record),
+        approvals=approvals,
+        budget=await store.get_budget(run_id),
     )
 
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from loom_core.contracts.budgets import WORDS
 from loom_core.contracts.stores import CallRecord, RunRecord
 from loom_core.runtime.due import RETRY
+from loom_core.runtime.explain.budgets import OPTIONS, used_up
+from loom_core.runtime.explain.questions import asked_words, open_question, who_may
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.standing import InDoubt, Standing, is_doubtful
 from loom_core.runtime.explain.text import counted, number, shell
@@ -64,7 +67,14 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
         decided = any(c.status == "failed" and c.decided_by and not c.not_started for c in at_head)
         return Resuming(what=again, commands=(*again_commands, retry) if decided else (retry, *again_commands))
     if record.status == "waiting" and not standing.due:
-        return _waiting(record, make, doubts, standing)
+        return _waiting(material, make, doubts, standing)
+    exhausted = used_up(record)
+    if exhausted is not None:
+        option = OPTIONS[exhausted]
+        return Resuming(
+            what=(f"Nothing until it gets more {WORDS[exhausted]} ({option}); then step {number(record.step_index)}.",),
+            commands=(make.resume("give it more and go on", option, "N"),),
+        )
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
     first = f"{taking_over} executes step {number(record.step_index)}"
     started = any(c.step_index == record.step_index for c in material.calls) or record.attempt_index > 0
@@ -80,7 +90,8 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
     )
 
 
-def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt], standing: Standing) -> Resuming:
+def _waiting(material: Material, make: _Commands, doubts: Sequence[InDoubt], standing: Standing) -> Resuming:
+    record = material.record
     kind, _, name = (record.reason or "").partition(":")
     if kind == "doubt":
         commands = [command for doubt in doubts if doubt.open for command in make.resolve(doubt)]
@@ -92,14 +103,22 @@ def _waiting(record: RunRecord, make: _Commands, doubts: Sequence[InDoubt], stan
             ),
             commands=(*commands, make.resume("then go on")),
         )
+    if kind == "approval":
+        asked = open_question(record, material.approvals)
+        told = () if asked is None else (f"{asked_words(asked)} It may be answered by {who_may(asked)}.",)
+        again = f"step {number(record.step_index)} is then executed again from its start; nothing has been called yet."
+        return Resuming(
+            what=(f"Nothing until somebody answers question {name}:", *told, again),
+            commands=(make.answer("yes", "approve", name), make.answer("no", "deny", name), make.resume("then go on")),
+        )
     if kind == "signal" and record.agent.name == CHAT_AGENT:
         return Resuming(what=("Nothing until you answer.",), commands=(make.chat(),))
     if kind == "signal":
         then = f"then step {number(record.step_index)}"
         limit = "" if record.wake_at is None else ", or its time is over"
         return Resuming(
-            what=(f"Nothing until the signal `{name}` comes (AgentRunner.send_signal){limit}; {then}.",),
-            commands=(make.resume("when it has come"),),
+            what=(f"Nothing until the signal `{name}` comes{limit}; {then}.",),
+            commands=(make.signal(name), make.resume("when it has come")),
         )
     again = " again, from its start" if record.reason == RETRY else ""
     return Resuming(
@@ -178,6 +197,12 @@ class _Commands:
 
     def chat(self) -> Command:
         return Command(does="answer", words=("loom-run", "chat", "YOUR MESSAGE", *self._place))
+
+    def answer(self, does: str, verb: str, question_id: str) -> Command:
+        return Command(does=does, words=("loom-runner", verb, question_id, *self._place))
+
+    def signal(self, name: str) -> Command:
+        return Command(does="send it", words=("loom-runner", "signal", name, *self._place, "--payload", "JSON"))
 
     def resolve(self, doubt: InDoubt) -> tuple[Command, ...]:
         return (

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import attrs
 
+from loom_core.contracts.budgets import RAISED, WORDS
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import CallRecord, Effect, RunRecord, SignalRecord
 from loom_core.contracts.timers import Moment
 from loom_core.runtime.admission import is_orphaned
+from loom_core.runtime.explain.budgets import used_up
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
-from loom_core.runtime.explain.text import counted, number
+from loom_core.runtime.explain.text import counted, date_time, number
 from loom_core.runtime.explain.waits import has_come, words_of_wait
 from loom_core.runtime.owners import boot_id, moment, provably_dead
 
@@ -110,6 +113,9 @@ def _waiting(record: RunRecord, now: Moment, *, come: bool) -> str:
     kind, _, name = (record.reason or "").partition(":")
     if kind == "doubt":
         return f"for a person to decide call {name}, which may or may not have happened"
+    if kind == "approval":
+        until = "" if record.wake_at is None else f" until {date_time(record.wake_at)}"
+        return f"for a person to answer question {name}{until}"
     if kind == "signal" and record.agent.name == CHAT_AGENT and name == "message":
         return "your turn" if not come else "for its owner: your message has come"
     return words_of_wait(record, now, come=come)
@@ -117,6 +123,8 @@ def _waiting(record: RunRecord, now: Moment, *, come: bool) -> str:
 
 def _queued(record: RunRecord) -> str:
     words = {
+        ANSWERED: "its question was answered; nobody has resumed the run since",
+        RAISED: "its budget was raised; nobody has resumed the run since",
         "resolved": "a call in doubt was decided; nobody has resumed the run since",
         "submitted": "for a worker to begin it",
         "drained": "the worker that had it was stopped; the next one goes on",
@@ -125,6 +133,12 @@ def _queued(record: RunRecord) -> str:
 
 
 def _paused(record: RunRecord) -> str:
+    kind, _, name = (record.reason or "").partition(":")
+    if kind == "person":
+        return f"{name} wanted it paused"
+    exhausted = used_up(record)
+    if exhausted is not None:
+        return f"its budget of {WORDS[exhausted]} is used up"
     words = {
         "slice:steps": "its slice (--max-steps) was used up",
         "slice:seconds": "its slice (--max-seconds) was used up",
@@ -139,4 +153,8 @@ def _failed(record: RunRecord) -> str:
 
 
 def _plain(record: RunRecord) -> str:
+    if record.status == "cancelled":
+        name = (record.reason or "").removeprefix("cancelled:")
+        raised = "" if record.error is None else f"; its clean-up raised {failure_of(record.error)}"
+        return f"by {name or 'somebody'} at step {number(record.step_index)}{raised}"
     return f"after {counted(record.step_index, 'step')}" if record.status == "completed" else ""

@@ -11,6 +11,7 @@ from itertools import accumulate
 
 import attrs
 
+from loom_core.contracts.people import CONTROLS
 from loom_core.contracts.stores import AttemptRecord, CallRecord, ClaimRecord, StepRecord
 from loom_core.runtime.explain.decisions import claims_for_decisions, decisions_of
 from loom_core.runtime.explain.events import (
@@ -27,6 +28,7 @@ from loom_core.runtime.explain.events import (
 )
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.inbox import first_words, messages_of, said_of, signals_of
+from loom_core.runtime.explain.questions import questions_of
 from loom_core.runtime.explain.reading import Material
 from loom_core.runtime.explain.standing import Standing
 from loom_core.runtime.explain.text import MAX_SHORT, MAX_WHOLE, arguments, compact, parsed, short, whole_or_none
@@ -53,7 +55,9 @@ def timeline_of(material: Material, standing: Standing) -> tuple[Event, ...]:
         events.append(Left(at=standing.since, status=standing.status, words=standing.words))
     times = accumulate((e.at or 0.0 for e in events), max)
     placed = [(at, event) for at, event in zip(times, events, strict=True)]
-    placed += [(e.at or 0.0, e) for e in (*signals_of(material), *decisions_of(material))]
+    placed += [
+        (e.at or 0.0, e) for e in (*signals_of(material), *questions_of(material.approvals), *decisions_of(material))
+    ]
     placed.sort(key=lambda pair: pair[0])
     return tuple(event for _, event in placed)
 
@@ -96,7 +100,7 @@ class _Walk:
         for attempt in material.attempts:
             told.add(attempt.step_index)
             yield _Item(attempt.epoch, attempt.step_index, _CALL, attempt.ended_at, attempt)
-        told.update(s.consumed_by for s in material.signals if s.consumed_by is not None)
+        told.update(s.consumed_by for s in material.signals if s.consumed_by is not None and s.name not in CONTROLS)
         told.update(s.step_index for s in material.steps.values() if waits_or_waited(s))
         for index in told:
             step = material.steps.get(index)

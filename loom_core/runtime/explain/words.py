@@ -13,11 +13,14 @@ from loom_core.runtime.explain.events import (
     Created,
     Event,
     Left,
+    Questioned,
+    QuestionSettled,
     Said,
     SignalCame,
     StepBegan,
     StepCommitted,
     Stretch,
+    Wished,
 )
 from loom_core.runtime.explain.text import as_json, counted, duration, number
 
@@ -113,7 +116,31 @@ def _attempt(event: AttemptFailed) -> str:
 
 def _signal(event: SignalCame) -> str:
     then = "not consumed yet" if event.consumed_by is None else f"consumed by step {number(event.consumed_by)}"
-    return f"signal `{event.name}` came, {then}: {event.payload}"
+    sender = "" if event.by is None else f" from {event.by}"
+    return f"signal `{event.name}` came{sender}, {then}: {event.payload}"
+
+
+def _questioned(event: Questioned) -> str:
+    return f"question {event.question_id}: {event.question} (to be answered by {event.who_may})"
+
+
+def _settled(event: QuestionSettled) -> str:
+    ends = {
+        "approved": f"approved by {event.by}",
+        "denied": f"DENIED by {event.by}",
+        "expired": "NOT ANSWERED in time, which means no",
+        "withdrawn": "withdrawn: the run ended, or asked something else",
+    }
+    note = "" if event.note is None else f": {as_json(event.note)}"
+    used = "" if event.used_at is None else "; its call was then made"
+    return f"question {event.question_id} {ends[event.decision]}{note}{used}"
+
+
+def _wished(event: Wished) -> str:
+    wants = {"pause": "paused", "cancel": "cancelled"}[event.wants]
+    taken = "not heard yet" if event.taken_up is None else f"heard at step {number(event.taken_up)}"
+    note = "" if event.note is None else f": {as_json(event.note)}"
+    return f"{event.by} wants it {wants} ({taken}){note}"
 
 
 def _said(event: Said) -> str:
@@ -135,6 +162,9 @@ _WORDS: Mapping[type[Event], Callable[[Any], str]] = {
     CallDecided: _decided,
     AttemptFailed: _attempt,
     SignalCame: _signal,
+    Questioned: _questioned,
+    QuestionSettled: _settled,
+    Wished: _wished,
     Said: _said,
     Left: _left,
 }

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import apsw
 
+from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import Admit, CallRecord, NewRun, Owner, RunRecord, SignalRecord
 from loom_core.errors import RunExists
-from loom_store_sqlite import journal, payloads, states, timers
+from loom_store_sqlite import approvals, budgets, inbox, journal, payloads, states, timers
 from loom_store_sqlite.clocks import Clocks
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.queries import all_rows
@@ -25,6 +27,11 @@ class Claim(NamedTuple):
     state: states.Restored
     calls: list[tuple[int, CallRecord]]
     signal: SignalRecord | None
+    approvals: tuple[ApprovalRecord, ...] = ()
+    controls: tuple[SignalRecord, ...] = ()
+    budget: BudgetRecord | None = None
+    asks: bool = False
+    """Whether a question of the run has no answer yet."""
 
 
 def create(
@@ -75,9 +82,12 @@ def create(
         "INSERT INTO steps(id, outcome, attempt_index, epoch, at, digest, form, body) VALUES(?, 0, 0, 1, ?, ?, ?, ?)",
         (fence.base + 1, now, new.state.digest, *first),
     )
+    budgets.create(connection, run_no, new.budget)
+    fence.budget_no = budgets.number_of(connection, new.run_id)
     _record_claim(connection, fence, owner, now, 0, "new")
     record = Reader(connection, name).run_numbered(run_no)
-    return Claim(fence, record, states.Restored(new.state.text, 0), [], None)
+    budget = None if fence.budget_no is None else budgets.record_of(connection, new.run_id)
+    return Claim(fence, record, states.Restored(new.state.text, 0), [], None, budget=budget)
 
 
 def claim(
@@ -99,6 +109,11 @@ def claim(
     doubts = journal.doubt_started(connection, run_no, found.step_index)
     lease = fence.lease()
     now = clocks.wall()
+    approvals.expire(connection, run_no, now)
+    fence.budget_no = budgets.number_of(connection, run_id)
+    if found.status == "running":
+        # Of an owner that has died it is known until when it lived: its last write.
+        budgets.work(connection, fence.budget_no, found.updated_at - _claimed_at(connection, found, run_no))
     connection.execute(
         "UPDATE heads SET status = 'running', reason = NULL, epoch = ?, lease_wall_s = ?, lease_boot_s = ?,"
         " updated_at = ?, ended_at = NULL, result = NULL, error = NULL, unknown_calls = unknown_calls + ?"
@@ -115,7 +130,16 @@ def claim(
         states.at(connection, run_no, found.step_index),
         journal.of_step(connection, run_no, found.step_index),
         signal,
+        approvals.of_step(connection, run_no, found.step_index),
+        tuple(inbox.pending_controls(connection, run_no)),
+        None if fence.budget_no is None else budgets.record_of(connection, run_id),
+        approvals.are_pending(connection, run_no),
     )
+
+
+def _claimed_at(connection: apsw.Connection, found: RunRecord, run_no: int) -> float:
+    rows = all_rows(connection, "SELECT at FROM claims WHERE id = ?", (base_of(run_no) + found.epoch,))
+    return float(rows[0][0]) if rows else found.updated_at
 
 
 def _record_claim(

@@ -13,9 +13,12 @@ from loom_store_sqlite.rows import base_of
 
 
 class Fence:
-    """One claim of one run, as its writer uses it."""
+    """One claim of one run, as its writer uses it.
 
-    __slots__ = ("base", "clocks", "epoch", "lease_s", "run_id", "run_no")
+    ``budget_no`` is the run whose budget it draws from, None if there is none.
+    """
+
+    __slots__ = ("base", "budget_no", "claimed_s", "clocks", "epoch", "lease_s", "run_id", "run_no")
 
     def __init__(self, *, run_id: str, run_no: int, epoch: int, lease_s: float, clocks: Clocks) -> None:
         self.run_id = run_id
@@ -24,6 +27,8 @@ class Fence:
         self.lease_s = lease_s
         self.clocks = clocks
         self.base = base_of(run_no)
+        self.claimed_s = clocks.steady_s()
+        self.budget_no: int | None = None
 
     def lease(self) -> Lease:
         """Return the lease that a write at this moment gives."""

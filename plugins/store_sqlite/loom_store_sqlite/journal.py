@@ -9,7 +9,7 @@ import apsw
 
 from loom_core.contracts.stores import CallEnd, CallIntent, CallRecord, CallStatus, call_id, may_end
 from loom_core.errors import BadInput
-from loom_store_sqlite import messages, payloads
+from loom_store_sqlite import approvals, budgets, messages, payloads
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import all_rows, one_row
@@ -55,6 +55,7 @@ def begin(
     step_index, ordinal = one_row(connection, "SELECT step_index, calls FROM heads WHERE run_no = ?", (fence.run_no,))
     if intent.step_index != step_index:
         raise ValueError(f"a call of step {intent.step_index} cannot begin: the run is at step {step_index}")
+    approvals.use(connection, fence, intent)
     nodes = conversation.place(connection, intent.messages) if intent.messages else []
     row_id = fence.base + ordinal
     connection.execute(
@@ -82,6 +83,7 @@ def begin(
             payloads.put(connection, prepared.facts),
         ),
     )
+    budgets.reserve(connection, fence, row_id, intent.reserves)
     return row_id, nodes
 
 
@@ -110,6 +112,7 @@ def finish(connection: apsw.Connection, fence: Fence, prepared: PreparedEnd, row
             end.tokens_out - tokens_out,
         ),
     )
+    budgets.charge(connection, fence, row_id, end)
     connection.execute(
         """
         UPDATE calls SET status = ?, result = ?, error = ?, not_started = ?, ended_at = ?, decided_by = ?,

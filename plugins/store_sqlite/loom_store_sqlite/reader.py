@@ -7,6 +7,8 @@ from typing import Any
 
 import apsw
 
+from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import (
     AttemptRecord,
     CallRecord,
@@ -18,7 +20,7 @@ from loom_core.contracts.stores import (
     StepRecord,
 )
 from loom_core.errors import BadInput, RunNotFound
-from loom_store_sqlite import journal, states
+from loom_store_sqlite import approvals, budgets, journal, states
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.rows import (
     ATTEMPTS,
@@ -125,6 +127,18 @@ class Reader:
         if record.wake_signal is None or record.timed_out:
             return None
         return self.pending_signal(run_no, record.wake_signal)
+
+    def budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from."""
+        self.run_no(run_id)
+        return budgets.record_of(self._connection, run_id)
+
+    def approvals(
+        self, run_id: str | None, *, pending: bool, now: float, limit: int, offset: int
+    ) -> list[ApprovalRecord]:
+        """Return a page of the questions of one run, or of all."""
+        run_no = None if run_id is None else self.run_no(run_id)
+        return approvals.listed(self._connection, run_no, pending=pending, now=now, limit=limit, offset=offset)
 
     def pending_signal(self, run_no: int, name: str) -> SignalRecord | None:
         """Return the earliest signal of that name which no step has consumed."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 import attrs
 
+from loom_core.contracts.people import Person
 from loom_core.contracts.stores import (
     AgentRecord,
     AttemptRecord,
@@ -50,7 +51,7 @@ SELECT step_index, key, try_index, attempt_index, epoch, kind, name, effect, arg
   FROM calls
 """
 CLAIMS = "SELECT id, owner, at, step_index, found FROM claims"
-SIGNALS = "SELECT id, name, payload, sent_at, consumed_by FROM signals"
+SIGNALS = "SELECT id, name, payload, sent_at, consumed_by, sent_by, sent_user FROM signals"
 
 
 def base_of(run_no: int) -> int:
@@ -200,13 +201,14 @@ def claim_record(connection: apsw.Connection, row: tuple[Any, ...]) -> ClaimReco
 
 def signal_record(connection: apsw.Connection, row: tuple[Any, ...]) -> SignalRecord:
     """Make a record of a row of ``SIGNALS``."""
-    row_id, name, payload, sent_at, consumed_by = row
+    row_id, name, payload, sent_at, consumed_by, sent_by, sent_user = row
     return SignalRecord(
         signal_id=row_id & SEQUENCE_MASK,
         name=name,
         payload=load_required(connection, payload),
         sent_at=sent_at,
         consumed_by=consumed_by,
+        sender=None if sent_by is None else Person(name=sent_by, user=sent_user),
     )
 
 

@@ -165,7 +165,65 @@ CREATE TABLE schedules(
 # heads_to_do: OR and not IN, of which SQLite does not see that one status implies it. The update of a commit sets none
 # of its columns, so that SQLite does not even open it then (tests/plugins/store_sqlite/test_claimable.py).
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _TIME)
+_PEOPLE = """
+ALTER TABLE signals ADD COLUMN sent_by TEXT;     -- the name that was given
+ALTER TABLE signals ADD COLUMN sent_user TEXT;   -- the account that gave it
+
+CREATE TABLE approvals(                -- id = run, n-th question
+    id               INTEGER PRIMARY KEY,
+    approval_id      TEXT NOT NULL,
+    kind             TEXT NOT NULL,
+    step_index       INTEGER NOT NULL,
+    key              TEXT NOT NULL,
+    attempt_index    INTEGER NOT NULL,
+    subject          ANY NOT NULL,
+    arguments        ANY NOT NULL,
+    arguments_digest BLOB NOT NULL,
+    approvers        ANY NOT NULL,     -- a JSON list of names
+    asked_at         REAL NOT NULL,
+    expires_at       REAL,
+    facts            ANY,
+    decision         TEXT,             -- NULL: it waits for its answer
+    decided_at       REAL,
+    decided_by       TEXT,
+    decided_user     TEXT,
+    note             ANY,
+    used_at          REAL,
+    used_try         INTEGER
+) STRICT;
+
+CREATE INDEX approvals_pending ON approvals(id) WHERE decision IS NULL;
+
+CREATE TABLE budgets(                  -- a root run's limits, NULL for none, and what is spent and reserved of them
+    run_no           INTEGER PRIMARY KEY,
+    tool_calls       INTEGER,
+    tokens           INTEGER,
+    cost_usd         REAL,
+    steps            INTEGER,
+    seconds          REAL,
+    answer_tokens    INTEGER NOT NULL,
+    spent_tool_calls INTEGER NOT NULL,
+    spent_tokens_in  INTEGER NOT NULL,
+    spent_tokens_out INTEGER NOT NULL,
+    spent_cost_nano  INTEGER NOT NULL,
+    spent_seconds    REAL NOT NULL
+) STRICT;
+
+CREATE TABLE reservations(             -- id = the call's; what it reserved, and what it is charged
+    id                  INTEGER PRIMARY KEY,
+    budget_no           INTEGER NOT NULL,
+    reserved_tool_calls INTEGER NOT NULL,
+    reserved_tokens_in  INTEGER NOT NULL,
+    reserved_tokens_out INTEGER NOT NULL,
+    reserved_cost_nano  INTEGER NOT NULL,
+    tool_calls          INTEGER NOT NULL,
+    tokens_in           INTEGER NOT NULL,
+    tokens_out          INTEGER NOT NULL,
+    cost_nano           INTEGER NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _TIME, _PEOPLE)
 
 COMMIT_STATEMENT = "INSERT INTO temp.commits VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"
 """Commits a step: one statement, so that it is atomic by itself and costs one call into SQLite.

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import apsw
 
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.stores import ENDED, AttemptRecord, Settlement
-from loom_store_sqlite import payloads, timers
+from loom_store_sqlite import approvals, budgets, inbox, payloads, timers
 from loom_store_sqlite.fence import Fence
 from loom_store_sqlite.payloads import Prepared
 from loom_store_sqlite.queries import one_row
@@ -35,6 +36,7 @@ class PreparedSettlement(NamedTuple):
     result: Prepared
     error: Prepared
     attempt_error: Prepared
+    questions: tuple[approvals.PreparedRequest, ...]
 
 
 def prepare(settlement: Settlement, part: tuple[int, bytes] | None) -> PreparedSettlement:
@@ -46,6 +48,7 @@ def prepare(settlement: Settlement, part: tuple[int, bytes] | None) -> PreparedS
         payloads.prepare(settlement.result),
         payloads.prepare(encode_error(settlement.error)),
         payloads.prepare(encode_error(attempt.error)) if attempt is not None else None,
+        tuple(approvals.prepare(request) for request in settlement.questions),
     )
 
 
@@ -61,6 +64,14 @@ def settle(connection: apsw.Connection, fence: Fence, prepared: PreparedSettleme
         consume(connection, fence, signal_id, step.step_index)
     if settlement.attempt is not None:
         insert_attempt(connection, fence, settlement.attempt, prepared.attempt_error)
+    budgets.work(connection, fence.budget_no, fence.clocks.steady_s() - fence.claimed_s)
+    if step is not None or settlement.status in ENDED:
+        approvals.withdraw(connection, fence.run_no, fence.clocks.wall())
+    for request in prepared.questions:
+        approvals.ask(connection, fence, request)
+    inbox.take(connection, fence.run_no, settlement.takes, settlement.step_index)
+    if settlement.status == "waiting" and approvals.is_decided(connection, fence.run_no, settlement.reason):
+        connection.execute("UPDATE heads SET status = 'queued', reason = ? WHERE run_no = ?", (ANSWERED, fence.run_no))
 
 
 def insert_step(connection: apsw.Connection, fence: Fence, step: StepRow) -> None:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import apsw
 
+from loom_core.contracts.budgets import Budget, BudgetRecord
+from loom_core.contracts.people import ApprovalAnswer, ApprovalRecord, Person
 from loom_core.contracts.schedules import ScheduleRecord
 from loom_core.contracts.stores import (
     Admit,
@@ -29,7 +31,7 @@ from loom_core.contracts.stores import (
 from loom_core.contracts.timers import Moment
 from loom_core.errors import BadInput, StoreBusy, StoreUnusable
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import claimable, claims, inbox, journal, payloads, schedules
+from loom_store_sqlite import approvals, budgets, claimable, claims, inbox, journal, payloads, schedules
 from loom_store_sqlite.beats import Beats
 from loom_store_sqlite.busy import LIMIT_S, patiently, patiently_blocking
 from loom_store_sqlite.clocks import Clocks
@@ -102,11 +104,19 @@ class SQLiteStore:
         claim = await self._writing().write(lambda c: claims.claim(c, run_id, owner, lease_s, admit, clocks, name))
         return self._claimed(claim, HistoryEncoder.resume(claim.state.text, claim.state.distance))
 
-    async def send_signal(self, run_id: str, name: str, payload: str) -> SignalRecord:
+    async def send_signal(self, run_id: str, name: str, payload: str, *, sender: Person | None = None) -> SignalRecord:
         """Append to the run's inbox."""
         prepared = payloads.prepare(payload)
         return await self._writing().write(
-            lambda c: inbox.append(c, self._reader(c).run_no(run_id), name, prepared, self._clocks.wall())
+            lambda c: inbox.append(c, self._reader(c).run_no(run_id), name, prepared, self._clocks.wall(), sender)
+        )
+
+    async def answer_approval(self, run_id: str, approval_id: str, answer: ApprovalAnswer) -> ApprovalRecord:
+        """Record a person's answer."""
+        return await self._writing().write(
+            lambda c: approvals.answer(
+                c, self._reader(c).run_no(run_id), run_id, approval_id, answer, self._clocks.wall()
+            )
         )
 
     async def keep_late_result(self, run_id: str, step_index: int, key: str, try_index: int, text: str) -> None:
@@ -172,6 +182,27 @@ class SQLiteStore:
         """Return the inbox in its order."""
         return await self._read(lambda r: r.signals(run_id, limit=limit, offset=offset))
 
+    async def add_budget(self, run_id: str, more: Budget) -> BudgetRecord:
+        """Raise limits of a run's budget."""
+
+        def work(connection: apsw.Connection) -> BudgetRecord:
+            reader = self._reader(connection)
+            run_no = reader.run_no(run_id)
+            return budgets.add(connection, reader.run_numbered(run_no), run_no, more, self._clocks.wall())
+
+        return await self._writing().write(work)
+
+    async def get_budget(self, run_id: str) -> BudgetRecord | None:
+        """Return the budget that a run draws from."""
+        return await self._read(lambda r: r.budget(run_id))
+
+    async def get_approvals(
+        self, run_id: str | None = None, *, pending: bool = False, limit: int = 100, offset: int = 0
+    ) -> Sequence[ApprovalRecord]:
+        """Return questions in the order in which they were asked."""
+        now = self._clocks.wall()
+        return await self._read(lambda r: r.approvals(run_id, pending=pending, now=now, limit=limit, offset=offset))
+
     async def get_claims(self, run_id: str, *, limit: int = 100, offset: int = 0) -> Sequence[ClaimRecord]:
         """Return claims in their order."""
         return await self._read(lambda r: r.claims(run_id, limit=limit, offset=offset))
@@ -212,6 +243,9 @@ class SQLiteStore:
             state=claim.state.text,
             calls=tuple(call for _, call in claim.calls),
             signal=claim.signal,
+            approvals=claim.approvals,
+            controls=claim.controls,
+            budget=claim.budget,
             writer=SQLiteWriter(claim, self._writing(), self._beats, encoder),
         )
 

@@ -10,6 +10,7 @@ import apsw
 
 from loom_core.contracts.stores import Finding, RunRecord
 from loom_store_sqlite import payloads, states, timers
+from loom_store_sqlite.people_checks import check_approvals, check_budget
 from loom_store_sqlite.queries import all_rows, one_row
 from loom_store_sqlite.reader import Reader
 from loom_store_sqlite.rows import range_of
@@ -23,6 +24,7 @@ _SEQUENCES: Final = {
     "calls": "the journal is incomplete: an effect may have happened that is not recorded",
     "claims": "it is not recorded who owned the run",
     "signals": "a message of the inbox was lost",
+    "approvals": "a question or its answer was lost",
 }
 
 _TEXTS: Final = {
@@ -32,6 +34,7 @@ _TEXTS: Final = {
     "calls": ("arguments", "result", "error", "facts", "late_result"),
     "claims": ("owner",),
     "signals": ("payload",),
+    "approvals": ("subject", "arguments", "approvers", "facts", "note"),
 }
 
 
@@ -96,6 +99,8 @@ def _check_rows(connection: apsw.Connection, record: RunRecord, run_no: int) -> 
     for table, meaning in _SEQUENCES.items():
         yield from _check_sequence(connection, record, run_no, table, meaning)
     yield from _check_counters(connection, record, run_no)
+    yield from check_budget(connection, record, run_no)
+    yield from check_approvals(connection, record, run_no)
     yield from _check_calls(connection, record, run_no)
     yield from _check_messages(connection, record, run_no)
     yield from timers.findings(record)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import apsw
 
-from loom_core.contracts.stores import AttemptRecord, CallEnd, CallIntent, CallRecord, EncodedState, Settlement
+from loom_core.contracts.stores import (
+    AttemptRecord,
+    CallEnd,
+    CallIntent,
+    CallRecord,
+    EncodedState,
+    Settlement,
+    SignalRecord,
+)
 from loom_core.errors import LeaseLost, LoomError
 from loom_core.history import HistoryEncoder
-from loom_store_sqlite import journal, payloads, settling, timers
+from loom_store_sqlite import approvals, inbox, journal, payloads, settling, timers
 from loom_store_sqlite.beats import Beats, StoreClosed
 from loom_store_sqlite.claims import Claim
 from loom_store_sqlite.database import Database
@@ -69,7 +78,9 @@ class SQLiteWriter:
         self._calls = {(c.step_index, c.key, c.try_index): row_id for row_id, c in claim.calls}
         self._conversation = Conversation(fence.run_no)
         self._signal_id = None if claim.signal is None else claim.signal.signal_id
-        self._woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
+        woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
+        # What the next commit has to do beside its one statement: consume what woke the step, withdraw its questions.
+        self._woken = woken or claim.asks
         # Copies, because the hot path reads them at every step.
         self._execute = database.execute
         self._enter, self._leave = database.turnstile.enter, database.turnstile.leave
@@ -221,6 +232,11 @@ class SQLiteWriter:
         run_no = self._run_no
         return await self._database.read(lambda c: journal.with_idempotency_key(c, run_no, idempotency_key))
 
+    async def pending_controls(self) -> Sequence[SignalRecord]:
+        """Return the wishes of people that nothing has taken up."""
+        run_no = self._run_no
+        return await self._database.read(lambda c: inbox.pending_controls(c, run_no))
+
     def lease_age_s(self) -> float:
         """Return the seconds since the last successful write."""
         return self._clocks.steady_s() - self._renewed_s
@@ -314,6 +330,7 @@ class SQLiteWriter:
             if woken:
                 timers.forget(connection, self._run_no)
                 settling.consume(connection, self._fence, self._signal_id, step.step_index)
+                approvals.withdraw(connection, self._run_no, self._wall())
 
         now_s = self._clocks.steady_s()
         await self._database.write(work, sync=sync)

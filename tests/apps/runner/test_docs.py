@@ -17,9 +17,17 @@ PAGES = {"--limit", "--offset"}
 
 
 def options_of(name: str) -> set[str]:
-    command = _COMMANDS[name].load()
-    params = command.get_params(click.Context(command))
-    return {o for p in params if isinstance(p, click.Option) for o in p.opts}
+    return _options(_COMMANDS[name].load())
+
+
+def _options(command: click.Command) -> set[str]:
+    """Return the options of a command, and of the commands below it."""
+    context = click.Context(command)
+    found = {o for p in command.get_params(context) if isinstance(p, click.Option) for o in p.opts}
+    if isinstance(command, click.Group):
+        below = (command.get_command(context, name) for name in command.list_commands(context))
+        found = found.union(*(_options(each) for each in below if each is not None))
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))

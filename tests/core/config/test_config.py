@@ -106,7 +106,7 @@ def test_every_fault_of_every_source_is_reported_at_once_with_path_and_origin(us
             "environment LOOM_PLUGINS__X__: is no setting; write LOOM_PLUGINS__NAME__FIELD",
             f"modell (file {named}): is unknown; did you mean `model`?",
             f"plugins.x (file {named}): must be a table: write [plugins.x]",
-            f"colours (file {user}): is unknown; settings there are: db, model, disable_plugins, plugins",
+            f"colours (file {user}): is unknown; settings there are: db, model, prices, disable_plugins, plugins",
             f"db (file {named}): must be a text that is not empty",
             f"model (file {user}): must be a text that is not empty",
             f"disable_plugins (file {user}): must be a list of names",

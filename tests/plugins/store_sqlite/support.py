@@ -13,8 +13,11 @@ from loom_store_sqlite.store import SQLiteStore
 
 PREAMBLE = """
 import asyncio, os, sys
+import attrs
+from loom_core.contracts.budgets import Budget
 from loom_core.contracts.stores import Settlement
 from loom_core.errors import LoomError, RunBusy
+from loom_core.testing.store_contract_people import *
 from loom_core.testing.store_values import *
 from loom_store_sqlite.store import SQLiteStore
 path = sys.argv[1]

@@ -55,7 +55,7 @@ def mark(name):
 async def main():
     store = SQLiteStore.open(path, "create")
     mark("open")
-    claimed = await store.create_run(new_run(value=0), OWNER, 30); mark("create_run")
+    claimed = await store.create_run(new_run(budget=Budget(tokens=5)), OWNER, 30); mark("create_run")
     w = claimed.writer
     await w.commit(0, encode(1)); mark("commit")
     await w.begin_call(intent(1)); mark("begin_call")
@@ -69,6 +69,9 @@ async def main():
     await w.commit(4, encode(5)); mark("commit")
     await w.commit(5, encode(6), 0, '"' + "n" * 500 + '"'); mark("commit")
     await w.fail_attempt(failed_attempt(6)); mark("fail_attempt")
+    await w.settle(attrs.evolve(parked(question()), step_index=6)); mark("ask")
+    await store.answer_approval("run", "0/0", YES); mark("answer_approval")
+    await store.add_budget("run", Budget(tokens=5)); mark("add_budget")
 asyncio.run(main())
 """
 
@@ -130,6 +133,7 @@ def test_what_must_be_on_disk_is_synced_after_its_last_write_and_before_it_retur
             seen.append((mark.group(1), calls[-1] != "pwrite64"))
         calls = []
     expected = ["create_run", "begin_call", "end_call", "commit_sync", "send_signal", "settle", "claim", "fail_attempt"]
+    expected += ["ask", "answer_approval", "add_budget"]
     assert [name for name, synced in seen if synced] == expected
     assert {name for name, synced in seen if not synced} == {"commit"}
 

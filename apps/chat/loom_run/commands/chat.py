@@ -17,7 +17,7 @@ from loom_cli.invocation import (
 
 from loom_core.errors import BadInput
 from loom_run.choosing import choose_model
-from loom_run.request import Request
+from loom_run.request import Request, budget_of
 from loom_run.turns import hold_conversation, take_turn
 
 
@@ -42,6 +42,9 @@ from loom_run.turns import hold_conversation, take_turn
 )
 @click.option("--allow", multiple=True, metavar="TOOL", help="Offer a tool that does more than read. Repeatable.")
 @click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Stop after so many steps.")
+@click.option("--max-tool-calls", type=click.IntRange(1), metavar="N", help="Tool calls of a new conversation.")
+@click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="Its tokens, in and out.")
+@click.option("--max-cost", type=click.FloatRange(0, min_open=True), metavar="USD", help="Its money.")
 @common_options
 @pass_invocation
 def chat(
@@ -53,6 +56,9 @@ def chat(
     workspace: Path | None,
     allow: tuple[str, ...],
     max_steps: int | None,
+    max_tool_calls: int | None,
+    max_tokens: int | None,
+    max_cost: float | None,
 ) -> int:
     """Take one turn, or hold a dialogue."""
     if go_on and run_id is not None:
@@ -66,6 +72,7 @@ def chat(
         workspace=workspace,
         allow=allow,
         max_steps=max_steps,
+        budget=budget_of(max_tool_calls, max_tokens, max_cost),
     )
     if message is not None:
         return take_turn(invocation, request, _text_of(message))

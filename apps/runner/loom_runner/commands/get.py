@@ -8,7 +8,9 @@ import click
 from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
 from loom_cli.text import relative
 
-from loom_core.contracts.stores import RunRecord
+from loom_core.contracts.budgets import BudgetRecord
+from loom_core.contracts.stores import RunRecord, Store
+from loom_core.runtime.explain.budgets import budget_data, budget_words
 from loom_core.runtime.explain.text import compact, counted, date_time, number, parsed
 from loom_runner.documents import standing, whole_run_data
 from loom_runner.options import reading_agent, run_id_option
@@ -27,16 +29,20 @@ from loom_runner.reading import check_agent, with_store
 @pass_invocation
 def get(invocation: Invocation, agent: str | None, run_id: str) -> None:
     """Print a run's own row."""
-    record = with_store(invocation, lambda store: store.get_run(run_id))
+    record, budget = with_store(invocation, lambda store: _read(store, run_id))
     check_agent(invocation, record, agent)
     output = invocation.output
     if output.as_json:
-        output.document("loom.runner.get/1", whole_run_data(record))
+        output.document("loom.runner.get/1", {**whole_run_data(record), "budget": budget_data(budget)})
         return
-    output.fields(_fields(record))
+    output.fields(_fields(record, budget))
 
 
-def _fields(record: RunRecord) -> list[tuple[str, str]]:
+async def _read(store: Store, run_id: str) -> tuple[RunRecord, BudgetRecord | None]:
+    return await store.get_run(run_id), await store.get_budget(run_id)
+
+
+def _fields(record: RunRecord, budget: BudgetRecord | None) -> list[tuple[str, str]]:
     here, now, counters = standing(record), time.time(), record.counters
     fields = [
         ("run", record.run_id),
@@ -50,6 +56,8 @@ def _fields(record: RunRecord) -> list[tuple[str, str]]:
         ("tokens", f"{number(counters.tokens_in)} in, {number(counters.tokens_out)} out"),
         ("claims", number(record.epoch)),
     ]
+    if budget is not None:
+        fields.append(("budget", budget_words(budget)))
     if record.owner is not None:
         fields.append(("owner", str(record.owner)))
     if record.result is not None:

@@ -16,7 +16,7 @@ from loom_core.runtime.loading import load_agent
 from loom_core.runtime.results import RunResult
 from loom_core.runtime.runner import AgentRunner
 from loom_runner.driving import drive
-from loom_runner.options import run_id_option, slice_options
+from loom_runner.options import more_of, more_options, run_id_option, slice_options
 from loom_runner.outcome import report
 from loom_runner.reading import database, with_store
 
@@ -36,10 +36,12 @@ SCHEMA = "loom.runner.resume/1"
 @db_option
 @click.option("--retry-failed", is_flag=True, help="Try the failed step of a failed run again.")
 @slice_options
+@more_options
 @common_options
 @pass_invocation
 def resume(
     invocation: Invocation,
+    /,
     agent: str | None,
     run_id: str,
     retry_failed: bool,
@@ -47,9 +49,13 @@ def resume(
     max_seconds: float | None,
     wait_s: float,
     durability: str | None,
+    **added: float | None,
 ) -> int:
     """Drive a run on until it ends, waits, or its slice is used up."""
+    more = more_of(added)
     record = with_store(invocation, lambda store: store.get_run(run_id))
+    if more is not None and record.status in ("completed", "cancelled"):
+        raise BadInput(f"run `{run_id}` is {record.status}; it spends nothing any more")
     if record.agent.name == CHAT_AGENT:
         place = ("--run-id", run_id, "--db", database(invocation))
         raise BadInput(
@@ -71,6 +77,7 @@ def resume(
                 max_seconds=max_seconds,
                 retry_failed=retry_failed,
                 wait_s=wait_s,
+                more=more,
             )
         except ValueNotDecodable as error:
             if (await runner.get_run(run_id)).status == "failed":

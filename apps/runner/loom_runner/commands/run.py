@@ -9,13 +9,14 @@ from typing import Any
 import click
 from loom_cli import Invocation, common_options, db_option, examples, pass_invocation
 
+from loom_core.contracts.budgets import Budget
 from loom_core.errors import BadInput, RunExists, ValueNotDecodable
 from loom_core.runtime.loading import LoadedAgent, load_agent
 from loom_core.runtime.results import RunResult
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.runner import AgentRunner
 from loom_runner.driving import drive
-from loom_runner.options import run_id_option, slice_options
+from loom_runner.options import budget_options, run_id_option, slice_options
 from loom_runner.texts import json_text
 
 SCHEMA = "loom.runner.run/1"
@@ -35,6 +36,7 @@ SCHEMA = "loom.runner.run/1"
 @db_option
 @click.option("--input", "given", metavar="JSON|@FILE", help="State to start with.  [default: the agent's own]")
 @slice_options
+@budget_options
 @common_options
 @pass_invocation
 def run(
@@ -46,9 +48,13 @@ def run(
     max_seconds: float | None,
     wait_s: float,
     durability: str | None,
+    max_tokens: int | None,
+    max_cost: float | None,
 ) -> int:
     """Start a run and drive it until it ends, waits, or its slice is used up."""
     check_run_id(run_id)
+    limited = max_tokens is not None or max_cost is not None
+    budget = Budget(tokens=max_tokens, cost_usd=max_cost) if limited else None
     text = None if given is None else json_text("--input", given)
     with contextlib.redirect_stdout(sys.stderr):
         loaded = load_agent(agent)
@@ -57,7 +63,12 @@ def run(
         state = _initial_state(loaded, runner, text)
         try:
             return await runner.start(
-                run_id=run_id, initial_state=state, max_steps=max_steps, max_seconds=max_seconds, wait_s=wait_s
+                run_id=run_id,
+                initial_state=state,
+                max_steps=max_steps,
+                max_seconds=max_seconds,
+                wait_s=wait_s,
+                budget=budget,
             )
         except RunExists:
             stored = await runner.find_completed(run_id, state)
