@@ -42,6 +42,7 @@ class System:
 
 SYSTEMS = (
     System("Loom `standard`", "loom_steps", "standard", own=True),
+    System("Loom `pipelined`", "loom_steps", "pipelined", own=True, resumes=False),
     System("Loom `strict`", "loom_steps", "strict", own=True),
     System("raw APSW loop", "raw_steps", "standard", own=True, resumes=False),
     System("raw APSW loop, synced", "raw_steps", "strict", own=True, resumes=False),

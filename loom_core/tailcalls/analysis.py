@@ -51,6 +51,32 @@ def analyse(
     ``kind`` is what stands in its class, None: what the decorators in the source say. ``leave_first`` accepts tail
     calls inside blocks, ``group`` every callee in tail position.
     """
+    try:
+        return _analyse(definition, code, kind, leave_first=leave_first, group=group)
+    except RecursionError:
+        return too_deep(definition.node)
+
+
+def too_deep(node: Function) -> Analysis:
+    """Return the analysis of a function that nests more deeply than Python lets us follow."""
+    return Analysis(
+        callees=Callees(function=node.name, attribute=node.name),
+        calls=Calls(),
+        kept=(),
+        faults=(Fault(node=node, reason=TOO_DEEP, instead=NEST_LESS),),
+        bound=frozenset(),
+        mode="direct",
+        why_frames=None,
+        by_name=False,
+        plan=None,
+    )
+
+
+TOO_DEEP = "the function nests too deeply to be followed, in an expression or in a chain of `elif`"
+NEST_LESS = "nest less: move inner parts into a function of their own, or write `match`, which does not nest"
+
+
+def _analyse(definition: Definition, code: CodeType, kind: Kind | None, *, leave_first: bool, group: bool) -> Analysis:
     node = definition.node
     callees = callees_of(definition, code, kind, group=group)
     calls = find_calls(definition, callees, leave_first=leave_first)

@@ -30,6 +30,23 @@ def make_binder(fn: FunctionType, result: Callable[[tuple[object, ...]], object]
     return binder
 
 
+def call_of_binder(binder: ast.expr, call: ast.Call, receiver: str | None) -> ast.Call:
+    """Return ``call`` with ``binder`` in the place of what it calls, and what Python would pass first as ``receiver``.
+
+    A call that gives nothing but one ``*`` is made of a bound method, as it was: of what cannot be iterated over,
+    Python speaks otherwise where it has an argument before it.
+    """
+    func, arguments = binder, list(call.args)
+    if receiver is not None:
+        first: ast.expr = ast.copy_location(ast.Name(id=receiver, ctx=ast.Load()), call.func)
+        if len(arguments) == 1 and isinstance(arguments[0], ast.Starred):
+            get = ast.copy_location(ast.Attribute(value=binder, attr="__get__", ctx=ast.Load()), call.func)
+            func = ast.copy_location(ast.Call(func=get, args=[first], keywords=[]), call.func)
+        else:
+            arguments.insert(0, first)
+    return ast.copy_location(ast.Call(func=func, args=arguments, keywords=call.keywords), call)
+
+
 def follow(binder: FunctionType, fn: FunctionType) -> None:
     """Give ``binder`` the defaults and the names that ``fn`` has at this moment."""
     # Compared first: to assign defaults, even the same ones, undoes what CPython has specialised for the function.

@@ -75,8 +75,9 @@ def bind(arguments: ast.arguments, call: ast.Call, receiver: str | None = None) 
         else:
             bound[name] = keyword.value
     omitted = [name for name in parameters_of(arguments) if name not in bound]
+    with_default = defaulted(arguments) if omitted else {}
     for name in omitted:
-        if name not in defaulted(arguments):
+        if name not in with_default:
             raise DoesNotFit(call, f"the call gives no argument for `{name}`, which has no default")
     if arguments.kwarg is not None:
         indexes = [index for index, _ in others]
@@ -119,24 +120,18 @@ def segments(bindings: list[Binding], removable: Collection[str]) -> list[list[B
     assignment, unless a later argument may assign it or it is in ``removable``: then reading it may raise
     ``UnboundLocalError``.
     """
-    mentions = [_names(binding.expression) for binding in bindings]
-    needed: list[Binding] = []
-    mentioned: list[frozenset[str]] = []
-    for index, binding in enumerate(bindings):
-        later = (one for one in range(index + 1, len(bindings)) if binding.parameter in mentions[one])
-        if (
-            not passed_on(binding)
-            or binding.parameter in removable
-            or any(binding.parameter in _names(bindings[one].expression, stored=True) for one in later)
-        ):
-            needed.append(binding)
-            mentioned.append(mentions[index])
+    stored = _last([_names(binding.expression, stored=True) for binding in bindings])
+    needed = [
+        binding
+        for index, binding in enumerate(bindings)
+        if not passed_on(binding) or binding.parameter in removable or stored.get(binding.parameter, index) > index
+    ]
+    mentioned = _last([_names(binding.expression) for binding in needed])
     runs: list[list[Binding]] = []
     run: list[Binding] = []
     end = 0
     for index, binding in enumerate(needed):
-        waiting = (place for place in range(index + 1, len(needed)) if binding.parameter in mentioned[place])
-        end = max(end, max(waiting, default=index))
+        end = max(end, index, mentioned.get(binding.parameter, index))
         run.append(binding)
         if index == end:
             runs.append(run)
@@ -144,10 +139,15 @@ def segments(bindings: list[Binding], removable: Collection[str]) -> list[list[B
     return runs
 
 
-def waits(run: list[Binding], index: int) -> bool:
-    """Return whether a later argument of the run mentions the parameter, so that it needs a temporary."""
-    name = run[index].parameter
-    return any(name in _names(later.expression) for later in run[index + 1 :])
+def waiting(run: list[Binding]) -> list[bool]:
+    """Return which parameters of a run a later argument mentions, so that they need a temporary."""
+    mentioned = _last([_names(binding.expression) for binding in run])
+    return [mentioned.get(binding.parameter, index) > index for index, binding in enumerate(run)]
+
+
+def _last(names: list[frozenset[str]]) -> dict[str, int]:
+    """Return the last place of each name."""
+    return {name: index for index, found in enumerate(names) for name in found}
 
 
 def _names(expression: ast.expr | None, *, stored: bool = False) -> frozenset[str]:

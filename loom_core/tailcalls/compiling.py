@@ -169,4 +169,8 @@ def _same(one: CodeType, other: CodeType) -> bool:
 def _same_constant(one: object, other: object) -> bool:
     if isinstance(one, CodeType) and isinstance(other, CodeType):
         return _same(one, other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same_constant, one, other))
+    if isinstance(one, float | complex):  # where `==` takes 0.0 for -0.0, and no NaN for itself
+        return type(one) is type(other) and repr(one) == repr(other)
     return type(one) is type(other) and one == other

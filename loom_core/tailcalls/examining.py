@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from loom_core.tailcalls.analysis import Analysis, analyse
+from loom_core.tailcalls.analysis import NEST_LESS, TOO_DEEP, Analysis, analyse
 from loom_core.tailcalls.calls import Fault
 from loom_core.tailcalls.compiling import CannotCompile, check_source
 from loom_core.tailcalls.direct import make_direct
@@ -69,8 +69,8 @@ def is_compiled(fn: object) -> bool:
 
 def _examine_function(fn: object, options: Options, kind: Kind | None) -> tuple[TailCallReport, object]:
     if is_compiled(fn):
-        return getattr(fn, REPORT), fn
-    if hasattr(fn, "__wrapped__"):
+        return _examine_again(fn, options), fn
+    if hasattr(fn, "__wrapped__") and not _only_itself_recurs(fn, kind):
         return _examine_wrapper(fn, options, kind)
     if not isinstance(fn, FunctionType):
         return _refused(fn, f"{_describe(fn)} is not a function", "decorate an `async def`"), fn
@@ -95,6 +95,8 @@ def examine_definition(
             new = _compiled(fn, definition, analysis, group, stream=options.stream)
         except CannotCompile as error:
             faults = (Fault(node=definition.node, reason=error.reason, instead=error.instead),)
+        except RecursionError:
+            faults = (Fault(node=definition.node, reason=TOO_DEEP, instead=NEST_LESS),)
     report = report_of(
         definition, analysis, function=_name(fn), faults=faults, group=None if group is None else group.name
     )
@@ -125,12 +127,45 @@ def _compiled(
     return make_direct(fn, definition, analysis.plan)
 
 
+def _examine_again(fn: object, options: Options) -> TailCallReport:
+    """Return the report of what is decorated already; other options than it has would do nothing silently."""
+    assert isinstance(fn, FunctionType)
+    if inspect.isasyncgenfunction(fn) != options.stream:
+        return _refused(fn, "the function is decorated already, by the other decorator", "decorate it once")
+    if options.group is not None and not group_of(options.group, fn).has(fn):
+        reason = "the function is decorated already, and not as a member of this group"
+        return _refused(fn, reason, "decorate it once: `@tailrec(group=...)`")
+    report: TailCallReport = getattr(fn, REPORT)
+    return report
+
+
+def _only_itself_recurs(fn: object, kind: Kind | None) -> bool:
+    """Return whether ``fn`` is written as a recursion, and what it claims to wrap is none.
+
+    So it is if ``functools.wraps`` gave the recursion the name of another function. A decorator's wrapper is not: what
+    it wraps is the recursion.
+    """
+    try:
+        return _recurs(fn, kind) and not _recurs(inspect.unwrap(fn), None)  # type: ignore[arg-type]
+    except (ValueError, RecursionError):  # it wraps itself; its file nests too deeply
+        return False
+
+
+def _recurs(fn: object, kind: Kind | None) -> bool:
+    definition = definition_of(fn) if isinstance(fn, FunctionType) and not is_compiled(fn) else None
+    if definition is None or not isinstance(fn, FunctionType):
+        return False
+    stream = inspect.isasyncgenfunction(fn)
+    calls = (analyse_stream if stream else analyse)(definition, fn.__code__, kind=kind).calls
+    return bool(calls.tails or calls.faults)
+
+
 def _examine_wrapper(fn: object, options: Options, kind: Kind | None) -> tuple[TailCallReport, object]:
     """A decorator below made ``fn`` of the function; the recursion as it is written goes through it at each call."""
     try:
         inside = inspect.unwrap(fn)  # type: ignore[arg-type]
-    except ValueError:  # it wraps itself
-        return _refused(fn, f"{_describe(fn)} is not a function", "decorate an `async def`"), fn
+    except ValueError:
+        return _refused(fn, "its `__wrapped__` leads back to itself", "set `__wrapped__` to what it wraps, or not"), fn
     if not isinstance(inside, FunctionType) or is_compiled(inside):
         return _refused(fn, f"{_describe(fn)} is not a function", "decorate an `async def`"), fn
     definition = _definition(inside)
@@ -152,7 +187,10 @@ def _examine_wrapper(fn: object, options: Options, kind: Kind | None) -> tuple[T
 def _definition(fn: FunctionType) -> Definition | TailCallReport:
     if fn.__name__ == "<lambda>" or fn.__code__.co_name == "<lambda>":
         return _refused(fn, "a lambda cannot be async, so there is no tail call in it", "write an `async def`")
-    definition = definition_of(fn)
+    try:
+        definition = definition_of(fn)
+    except RecursionError:
+        return _refused(fn, "the file nests too deeply to be read: an expression, or a chain of `elif`", NEST_LESS)
     if definition is None:
         reason = f"the source of `{fn.__qualname__}` is not to be had, so nothing can be proved of it"
         return _refused(fn, reason, "keep the function in a file, unchanged while it is imported")

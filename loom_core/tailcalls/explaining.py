@@ -7,7 +7,6 @@ import inspect
 import stat
 import sys
 import tokenize
-import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,8 +20,9 @@ from loom_core.tailcalls.examining import Options, examine_definition
 from loom_core.tailcalls.references import Module, Transform
 from loom_core.tailcalls.report import TailCallReport, TailCallSite
 from loom_core.tailcalls.sites import in_order, site_of
-from loom_core.tailcalls.source import Definition, definitions_in
+from loom_core.tailcalls.source import Definition, definitions_in, quiet
 from loom_core.tailcalls.streams_analysis import analyse_stream
+from loom_core.tailcalls.walking import spelled
 from loom_core.tailcalls.written_options import WrittenOptions, options_of
 
 
@@ -77,8 +77,9 @@ def _read(path: Path) -> str:
     try:
         with tokenize.open(path) as file:
             return file.read()
-    except (SyntaxError, UnicodeDecodeError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else f"it is not text in {error.encoding}"
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        # An encoding that the file names may be none of text (`base64`), or refuse everything (`undefined`).
+        reason = error.msg if isinstance(error, SyntaxError) else f"it is not text in its encoding: {error}"
         raise BadInput(f"`{path}` is not Python: {reason}", hint="name one Python file") from error
     except OSError as error:
         raise BadInput(f"cannot read `{path}`: {error.strerror or error}") from error
@@ -90,12 +91,11 @@ def _python_files(folder: Path) -> list[str]:
 
 def _compiled(text: str, path: Path) -> tuple[ast.Module, list[Definition]]:
     try:
-        with warnings.catch_warnings():
-            # What the file's own author may be warned of (an invalid escape) is not what was asked here.
-            warnings.simplefilter("ignore")
-            # All of it: the parser alone lets a `return` outside of a function pass.
-            compile(text, str(path), "exec", dont_inherit=True)
-            return ast.parse(text, str(path)), definitions_in(text, str(path))
+        # What the file's own author may be warned of (an invalid escape) is not what was asked here.
+        with quiet():
+            # Compiled first: the parser alone lets a `return` outside of a function pass.
+            definitions = definitions_in(text, str(path))
+            return ast.parse(text, str(path)), definitions
     except SyntaxError as error:
         place = f" (line {error.lineno}, column {error.offset})" if error.lineno else ""
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -178,12 +178,11 @@ def _notes(decorators: Sequence[ast.expr], position: int, options: WrittenOption
     """Yield what only running the file decides: what other decorators make of the function, computed options."""
     for one in decorators[:position]:
         if not _is_method_kind(one):
-            yield f"if the decorator `{ast.unparse(one)}` above returns something else, plain recursion goes through it"
+            yield f"if the decorator `{spelled(one)}` above returns something else, plain recursion goes through it"
     for one in decorators[position + 1 :]:
         if not _is_method_kind(one):
             yield (
-                f"if the decorator `{ast.unparse(one)}` below returns a wrapper, it is kept and nothing loops: "
-                "put it above"
+                f"if the decorator `{spelled(one)}` below returns a wrapper, it is kept and nothing loops: put it above"
             )
     for unknown in options.unknown:
         yield f"{unknown} is known only when the file runs, and was left out here"
@@ -191,7 +190,7 @@ def _notes(decorators: Sequence[ast.expr], position: int, options: WrittenOption
 
 def _notes_of_undecorated(report: TailCallReport, unfollowed: ast.expr | None) -> Iterator[str]:
     if unfollowed is not None:
-        yield f"`{ast.unparse(unfollowed)}` is not seen to come from loom_core: only this file's imports are followed"
+        yield f"`{spelled(unfollowed)}` is not seen to come from loom_core: only this file's imports are followed"
     elif report.accepted:
         yield "not decorated: it runs as the recursion that is written, and would loop if it were"
     else:

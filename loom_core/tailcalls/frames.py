@@ -31,7 +31,7 @@ from textwrap import indent
 from types import CodeType, FunctionType
 from typing import cast
 
-from loom_core.tailcalls.binder import make_binder, parameter_names
+from loom_core.tailcalls.binder import call_of_binder, make_binder, parameter_names
 from loom_core.tailcalls.compiling import check_source, compile_in_scopes, make_function, with_cells
 from loom_core.tailcalls.ownness import BINDER, own_check, private_values
 from loom_core.tailcalls.rewrite import Plan
@@ -145,11 +145,7 @@ def _flat(found: ast.AST | list[ast.stmt]) -> Sequence[ast.AST]:
 
 
 def _given_to_binder(call: ast.Call, receiver: str | None) -> ast.expr:
-    arguments = list(call.args)
-    if receiver is not None:
-        arguments.insert(0, ast.copy_location(_load(receiver), call.func))
-    bound = ast.Call(func=constant("next", call.func), args=arguments, keywords=call.keywords)
-    return ast.copy_location(bound, call)
+    return call_of_binder(constant("next", call.func), call, receiver)
 
 
 def driver(fn: FunctionType, definition: Definition, body: Sequence[ast.stmt]) -> Function:

@@ -56,6 +56,11 @@ class Group:
     module: str
     name: str
 
+    def has(self, compiled: FunctionType) -> bool:
+        """Return whether what the compiler made is a member."""
+        member = _member(compiled)
+        return member is not None and member.group == self
+
     def callee(self, callee: object) -> object:
         """Return what to call instead of ``callee``: the binder of a member of this group, else ``callee`` itself."""
         function: object = callee.__func__ if type(callee) is MethodType else callee

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FunctionType
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from loom_core.tailcalls.analysis import analyse
 from loom_core.tailcalls.calls import Kept
 from loom_core.tailcalls.examining import REPORT, is_compiled
-from loom_core.tailcalls.ownness import OWN, Owner
+from loom_core.tailcalls.ownness import BY_INSTANCE, OWN, Owner
 from loom_core.tailcalls.report import TailCallReport, TailCallSite
 from loom_core.tailcalls.sites import in_order, kept_site
 from loom_core.tailcalls.source import definition_of
@@ -20,6 +20,7 @@ from loom_core.tailcalls.streams_analysis import analyse_stream
 from loom_core.tailcalls.streams_calls import hint_stream
 
 _ELSEWHERE = "its name refers to something else now (a decorator above, a patch): plain recursion runs"
+_ANSWERED = "its class answers for attributes itself (`__getattribute__`), so nothing is proved: plain recursion runs"
 _OVERRIDDEN = "its class has something else by its name now (a decorator above, a patch): plain recursion runs"
 
 
@@ -32,8 +33,11 @@ def explain_now(fn: object) -> TailCallReport | None:
     notes = report.notes
     if OWN in compiled.__code__.co_freevars and not _name_is_own(compiled):
         notes = (*notes, _ELSEWHERE)
-    elif (owner := _owner(compiled)) is not None and not _class_has(compiled, owner):
-        notes = (*notes, _OVERRIDDEN)
+    elif (owner := _owner(compiled)) is not None and (cls := _class_of(compiled)) is not None:
+        if owner.by_class(cls) is None:
+            notes = (*notes, _OVERRIDDEN)
+        elif BY_INSTANCE in compiled.__code__.co_freevars and not owner.is_asked_plainly(cls):
+            notes = (*notes, _ANSWERED)
     known = {(site.line, site.column) for site in report.sites}
     sites = [site for site in _others(compiled) if (site.line, site.column) not in known]
     return attrs.evolve(report, notes=notes, sites=in_order([*report.sites, *sites]))
@@ -82,22 +86,28 @@ def _is_filled(cell: object) -> bool:
         return False
 
 
-def _class_has(fn: FunctionType, owner: Owner) -> bool:
-    """Return False if the class that the function was written in is found and has something else by its name."""
-    found: object = None
-    namespace = fn.__globals__
+def _class_of(fn: FunctionType) -> type | None:
+    """Return the class that the function was written in, None if it is not found."""
+    found: type | None = None
+    namespace: Mapping[str, object] = fn.__globals__
     for name in fn.__qualname__.split(".")[:-1]:
-        found = namespace.get(name)
-        if not isinstance(found, type):
-            return True
-        namespace = dict(vars(found))
-    return found is None or owner.by_class(found) is not None
+        inner = namespace.get(name)
+        if not isinstance(inner, type):
+            return None
+        found, namespace = inner, vars(inner)
+    return found
 
 
 def _others(fn: FunctionType) -> Iterator[TailCallSite]:
     """Yield the tail calls of other decorated functions, which were defined later, perhaps."""
-    plain = inspect.unwrap(fn)
-    definition = definition_of(plain) if isinstance(plain, FunctionType) else None
+    # No further down: the function itself may say by `functools.wraps` that it stands for another one.
+    plain = getattr(fn, "__wrapped__", None)
+    if not isinstance(plain, FunctionType):
+        return
+    try:
+        definition = definition_of(plain)
+    except RecursionError:
+        return
     if definition is None:
         return
     stream = inspect.isasyncgenfunction(plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, MethodType
 
@@ -20,7 +21,7 @@ UNREADABLE = "@unreadable"
 LOOPS = "@loops"
 BINDER = "@bind"
 _FOLLOW = "@follow"
-_BY_INSTANCE = "@by_instance"
+BY_INSTANCE = "@by_instance"
 _BY_CLASS = "@by_class"
 _FOUND = "@found"
 _KINDS: dict[type, Kind] = {FunctionType: "function", classmethod: "classmethod", staticmethod: "staticmethod"}
@@ -44,7 +45,7 @@ def own_check(
         found = _FOUND
         lookups = [
             place(ast.Call(func=load(check, at), args=[load(str(holder), at)], keywords=[]), at)
-            for form, check, holder in (("first", _BY_INSTANCE, callees.first), ("class", _BY_CLASS, callees.enclosing))
+            for form, check, holder in (("first", BY_INSTANCE, callees.first), ("class", _BY_CLASS, callees.enclosing))
             if form in used
         ]
         before = [assign(found, lookups[0], at)]
@@ -86,7 +87,7 @@ def private_values(fn: FunctionType, callees: Callees, *, spreads: bool) -> tupl
     owner = Owner(attribute=callees.attribute, kind=callees.kind, plain=fn)
     values: dict[str, object] = {}
     if callees.name is None:
-        values |= {_BY_INSTANCE: owner.by_instance, _BY_CLASS: owner.by_class}
+        values |= {BY_INSTANCE: owner.by_instance, _BY_CLASS: owner.by_class}
     if spreads:
         values |= {BINDER: make_binder(fn), _FOLLOW: follow}
     return values, owner
@@ -110,10 +111,12 @@ class Owner:
         if self.kind == "classmethod":
             return self.by_class(first)
         bases = _mro(type(first))
-        looked_up = next(base for base in bases if "__getattribute__" in _namespace(base))
-        found = self._found(bases) if looked_up is object else None
+        looked_up = _looked_up(bases)
+        found = self._found(bases) if looked_up is object or looked_up is type else None
         if found is None:
             return None
+        if looked_up is type:  # a method of a metaclass: what the class has by the name comes first
+            return None if any(self.attribute in _namespace(base) for base in _mro(first)) else found  # type: ignore[arg-type]
         # The lookup itself, which runs no code of the user's now. Asked for its `__dict__` instead, CPython would make
         # one for the instance, and every attribute of it would be slower from then on.
         bound = object.__getattribute__(first, self.attribute)
@@ -122,10 +125,14 @@ class Owner:
     def by_class(self, cls: object) -> object:
         """Return this function if ``cls.<attribute>`` is it, unbound, or bound to ``cls`` if it is a classmethod."""
         metaclasses = _mro(type(cls))
-        looked_up = next(base for base in metaclasses if "__getattribute__" in _namespace(base))
         # A metaclass could answer first: by a lookup of its own, or with a data descriptor of the same name.
-        plain = looked_up is type and not any(self.attribute in _namespace(base) for base in metaclasses)
+        plain = _looked_up(metaclasses) is type and not any(self.attribute in _namespace(base) for base in metaclasses)
         return self._found(_mro(cls)) if plain else None  # type: ignore[arg-type]
+
+    def is_asked_plainly(self, cls: type) -> bool:
+        """Return whether the instances of ``cls`` are looked up in as Python does it by itself."""
+        looked_up = _looked_up(_mro(cls))
+        return self.kind != "function" or looked_up is object or looked_up is type
 
     def _found(self, bases: tuple[type, ...]) -> object:
         for base in bases:
@@ -141,6 +148,16 @@ class Owner:
         return next((one for one in (self.own, self.plain) if one is function), None)
 
 
+def _looked_up(bases: tuple[type, ...]) -> type:
+    """Return whose ``__getattribute__`` a class with these bases has; ``object`` for all that do as it does."""
+    # Compared by identity: a metaclass may answer for `==` and `hash` itself.
+    found = next(base for base in bases if "__getattribute__" in _namespace(base))
+    return object if any(found is one for one in _AS_OBJECT) else found
+
+
+# Those built-in types whose `__getattribute__` is that of `object`, although some Pythons list it as their own.
+_AS_OBJECT: tuple[type, ...] = (object, dict, list, tuple, int, float, complex, str, bytes, bytearray)
+_AS_OBJECT += (set, frozenset, BaseException, deque, defaultdict)
 # Read as `type` reads them: a metaclass that answers for `__mro__` or `__dict__` itself is not asked.
 _mro: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _namespace: Callable[[type], Mapping[str, object]] = type.__dict__["__dict__"].__get__

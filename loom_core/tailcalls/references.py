@@ -12,6 +12,8 @@ from loom_core.tailcalls.source import Function, Scope
 
 Transform = Literal["tailrec", "tailstream"]
 _PACKAGE = "loom_core"
+# Of a name that is given a value under ever new conditions, so many are followed: the time is bounded.
+_ALTERNATIVES = 64
 
 
 @attrs.frozen
@@ -71,7 +73,10 @@ class Module:
 
     def refers_to(self, expression: ast.expr, scopes: Sequence[Scope]) -> list[Reference]:
         """Return what an expression of the innermost scope may refer to; more than one after ``if`` or ``try``."""
-        return self._resolve(expression, [self._tree, *scopes], expression.lineno)
+        try:
+            return self._resolve(expression, [self._tree, *scopes], expression.lineno)
+        except RecursionError:  # a chain of assignments or attributes that nobody writes by hand
+            return []
 
     def _resolve(self, expression: ast.expr, around: list[ast.AST], line: float) -> list[Reference]:
         match expression:
@@ -97,7 +102,8 @@ class Module:
             if not bindings or (not visible and not isinstance(scope, Function)):
                 continue
             last = max((index for index, one in enumerate(visible) if one.always), default=0)
-            found = [reference for one in visible[last:] for reference in self._value(one, around[: depth + 1])]
+            likely = visible[last:][-_ALTERNATIVES:]
+            found = [reference for one in likely for reference in self._value(one, around[: depth + 1])]
             return list(dict.fromkeys(found))
         return []
 

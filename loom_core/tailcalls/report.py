@@ -17,7 +17,8 @@ class TailCallSite:
 
     ``loop``: the call became a jump. ``kept``: a call that stays what it is, for the ``reason`` given (made by a nested
     function, not provably of this function, never fitting its signature, a member of no group). ``line`` and
-    ``column`` count from 1 and are None where there is no source.
+    ``column`` count from 1 and are None where there is no source; ``source_line`` is None also where it is too long
+    for a person.
     """
 
     action: Action

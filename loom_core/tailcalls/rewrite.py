@@ -32,7 +32,8 @@ from typing import TypeVar, cast
 
 import attrs
 
-from loom_core.tailcalls.bindings import Binding, all_parameters_of, segments, waits
+from loom_core.tailcalls.binder import call_of_binder
+from loom_core.tailcalls.bindings import Binding, all_parameters_of, segments, waiting
 from loom_core.tailcalls.names import Callees, Form
 from loom_core.tailcalls.nodes import assign, changed, compare, constant, load, place, variable
 from loom_core.tailcalls.ownness import BINDER, LOOPS, OWN, PLAIN, UNREADABLE, default_name, own_check
@@ -227,8 +228,7 @@ class _Writer:
         """Let a function of the same signature bind what ``*`` and ``**`` spread."""
         call = self.plan.calls[id(at)]
         receiver = self.plan.callees.receiver(self.plan.forms[id(at)])
-        first = [] if receiver is None else [load(receiver, call.func)]
-        bound = place(ast.Call(func=load(BINDER, at), args=[*first, *call.args], keywords=call.keywords), call)
+        bound = call_of_binder(load(BINDER, at), call, receiver)
         targets: list[ast.expr] = [variable(name, ast.Store(), at) for name in all_parameters_of(self.node.args)]
         return place(ast.Assign(targets=[place(ast.Tuple(elts=targets, ctx=ast.Store()), at)], value=bound), at)
 
@@ -245,14 +245,17 @@ def _assignments(run: list[Binding], at: ast.expr | ast.stmt) -> list[ast.stmt]:
         return [place(ast.Assign(targets=[left], value=right), at)]
     new: list[ast.stmt] = []
     late: list[ast.stmt] = []
-    for index, (binding, value) in enumerate(zip(run, values, strict=True)):
-        if waits(run, index):
+    temporaries: list[ast.expr] = []
+    for binding, value, waits in zip(run, values, waiting(run), strict=True):
+        if waits:
             temporary = f"@next.{binding.parameter}"
             new.append(assign(temporary, value, at))
             late.append(assign(binding.parameter, load(temporary, at), at))
+            temporaries.append(variable(temporary, ast.Del(), at))
         else:
             new.append(assign(binding.parameter, value, at))
-    return new + late
+    # Unbound again, so that only the parameter holds its value: the function may let it go.
+    return [*new, *late, place(ast.Delete(targets=temporaries), at)]
 
 
 def _mark(index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from loom_core.tailcalls.analysis import Analysis
@@ -10,6 +11,8 @@ from loom_core.tailcalls.calls import Fault, Kept
 from loom_core.tailcalls.report import Action, TailCallReport, TailCallSite
 from loom_core.tailcalls.source import Definition
 
+# A longer line is no person's. With a site every few characters it would be repeated as often.
+_LONGEST_LINE = 4_000
 _Place = tuple[Action, ast.AST, str, str | None]
 
 
@@ -86,8 +89,7 @@ def site_of(definition: Definition, action: Action, node: ast.AST, reason: str, 
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         # The caret stands under the name, whatever the length of the definition.
         text = definition.line(node.lineno)
-        start = text.find(node.name, len(text) - len(text.lstrip()) + len("def"))
-        end = start + len(node.name)
+        start, end = _name_in(text, _characters(text, node.col_offset))
     else:
         text = definition.line(getattr(node, "lineno", 1))
         start = _characters(text, getattr(node, "col_offset", 0))
@@ -100,8 +102,22 @@ def site_of(definition: Definition, action: Action, node: ast.AST, reason: str, 
         line=getattr(node, "lineno", None),
         column=start + 1,
         end_column=end + 1,
-        source_line=text,
+        source_line=text if len(text) <= _LONGEST_LINE else None,
     )
+
+
+_DEF = re.compile(r"(?:async\s+)?def(?:\s+(\w+))?")
+
+
+def _name_in(text: str, start: int) -> tuple[int, int]:
+    """Return where the name of a function stands, or its ``def`` if the name is in another line or cannot be seen.
+
+    The text is asked, not the tree: Python spells some names otherwise than the user does.
+    """
+    found = _DEF.match(text, start)
+    if found is None:
+        return start, max(start + 1, len(text.rstrip()))
+    return found.span(1 if found[1] else 0)
 
 
 def _characters(text: str, offset: int) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 import __future__ as future
 
 import ast
+import inspect
 import linecache
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,10 +55,13 @@ class Definition:
 
 
 def definition_of(fn: FunctionType) -> Definition | None:
-    """Return the definition of ``fn``, None if there is no source or nothing in it fits."""
+    """Return the definition of ``fn``, None if there is no source or nothing in it fits.
+
+    Raises ``RecursionError`` where the file nests too deeply to be read.
+    """
     code = fn.__code__
     linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, fn.__globals__)
+    lines = linecache.getlines(code.co_filename, fn.__globals__) or _typed_in(fn)
     if not lines:
         return None
     module = _parsed(_Text(lines), code.co_flags & FUTURE_FLAGS)
@@ -64,14 +69,21 @@ def definition_of(fn: FunctionType) -> Definition | None:
     return None if module is None else module.definition(key, code.co_filename)
 
 
+def _typed_in(fn: FunctionType) -> list[str]:
+    """Return the source of what was typed at a prompt or given by ``-c``; Python keeps it from 3.13 on."""
+    try:
+        return inspect.findsource(fn)[0]
+    except (OSError, TypeError):
+        return []
+
+
 def definitions_in(text: str, path: str) -> list[Definition]:
     """Return every function that is written in ``text``, in source order, without executing anything.
 
     Raises ``SyntaxError`` or ``ValueError`` where the text is not Python.
     """
-    compile(text, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST, dont_inherit=True)
-    module = _parsed(_Text([text]), 0)
-    found = (module.definition(key, path) for key in module.functions) if module is not None else ()
+    module = _read(text, 0)
+    found = (module.definition(key, path) for key in module.functions)
     return sorted((one for one in found if one is not None), key=lambda one: one.node.lineno)
 
 
@@ -115,14 +127,18 @@ class _Text:
 # decoration after the first costs no parsing.
 @lru_cache(maxsize=4)
 def _parsed(source: _Text, future_flags: int) -> _Module | None:
-    text = "".join(source.lines)
-    flags = future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks do
     try:
-        with quiet() as warned:
-            tree = compile(text, "<source>", "exec", flags=flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-            code = compile(tree, "<source>", "exec", flags=flags, dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError):
+        return _read("".join(source.lines), future_flags)
+    except (SyntaxError, ValueError):
         return None
+
+
+def _read(text: str, future_flags: int) -> _Module:
+    flags = future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks do
+    with quiet() as warned:
+        tree = compile(text, "<source>", "exec", flags=flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        # The text again: from a tree, Python 3.11 compiles less deep nesting than it imports.
+        code = compile(text, "<source>", "exec", flags=flags, dont_inherit=True)
     return _Module(
         lines=tuple(text.split("\n")),
         plain=text.isascii() and "\r" not in text,
@@ -135,9 +151,13 @@ def _parsed(source: _Text, future_flags: int) -> _Module | None:
 @contextmanager
 def quiet() -> Iterator[list[warnings.WarningMessage]]:
     """Keep still about what Python's compiler warned of already when it compiled the module; give it as a list."""
-    with warnings.catch_warnings(record=True) as warned:
+    # One at a time: what all threads share is put back in the order in which it was changed, or it stays changed.
+    with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         yield warned
+
+
+_ONE_AT_A_TIME = threading.RLock()  # the collector may run code of the user's while we compile
 
 
 def _key(node: Function) -> _Key:

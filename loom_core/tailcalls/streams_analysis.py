@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from types import CodeType
 
-from loom_core.tailcalls.analysis import Analysis, bind_all, declaration_faults, position
+from loom_core.tailcalls.analysis import Analysis, bind_all, declaration_faults, position, too_deep
 from loom_core.tailcalls.calls import Fault, Kept
 from loom_core.tailcalls.names import Callees, Kind, callees_of, mangled
 from loom_core.tailcalls.rewrite import Plan
@@ -26,6 +26,13 @@ def analyse_stream(
 
     ``mode`` is ``direct`` only where nobody can see which frame a ``yield`` stands in.
     """
+    try:
+        return _analyse_stream(definition, code, kind, leave_first=leave_first)
+    except RecursionError:
+        return too_deep(definition.node)
+
+
+def _analyse_stream(definition: Definition, code: CodeType, kind: Kind | None, *, leave_first: bool) -> Analysis:
     node = definition.node
     callees = callees_of(definition, code, kind)
     found = find_streams(definition, code, callees, leave_first=leave_first)

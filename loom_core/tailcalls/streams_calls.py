@@ -6,7 +6,7 @@ The tail is ``async for x in fn(...): yield x`` where the function ends after it
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import CodeType
 
 import attrs
@@ -73,7 +73,7 @@ class _Finder:
     def block(self, statements: list[ast.stmt], place: _Place) -> None:
         for index, statement in enumerate(statements):
             self._above.append(statement)
-            ends = _ends_after(statements[index + 1 :], place)
+            ends = _ends_after((statements[later] for later in range(index + 1, len(statements))), place)
             self._statement(statement, place if ends == place.ends else attrs.evolve(place, ends=ends))
             self._above.pop()
 
@@ -256,7 +256,7 @@ _ACCUMULATE = "pass on what is left to do as a parameter, so that the last thing
 _BY_OPTION = """; or write `@tailstream(blocks="leave-first")`, which leaves the block before the next call begins"""
 
 
-def _ends_after(rest: list[ast.stmt], place: _Place) -> bool:
+def _ends_after(rest: Iterable[ast.stmt], place: _Place) -> bool:
     """Return whether the function ends when ``rest`` of a block at ``place`` is all that follows in it."""
     for statement in rest:
         match statement:

@@ -41,7 +41,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 
-from loom_core.tailcalls.binder import make_binder
+from loom_core.tailcalls.binder import call_of_binder, make_binder
 from loom_core.tailcalls.compiling import UNREADABLE_ERRORS, check_source, make_function
 from loom_core.tailcalls.frames import Next, constant, driver, from_template, make_body, replaced
 from loom_core.tailcalls.nodes import assign, load, place, variable
@@ -192,9 +192,7 @@ class _Writer:
 
     def _bound(self, key: int, binder: ast.expr) -> ast.expr:
         call = self.plan.calls[key]
-        receiver = self.plan.callees.receiver(self.plan.forms[key])
-        first = [] if receiver is None else [load(receiver, call.func)]
-        return place(ast.Call(func=binder, args=[*first, *call.args], keywords=call.keywords), call)
+        return call_of_binder(binder, call, self.plan.callees.receiver(self.plan.forms[key]))
 
     def _template(self, text: str) -> list[ast.stmt]:
         return from_template(text, self.fn, self.definition)

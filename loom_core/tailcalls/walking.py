@@ -30,11 +30,19 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 _LEAVES = {"id", "attr", "arg", "name", "names", "asname", "module", "rest", "kwd_attrs", "ctx", "op", "ops", "kind"}
-_LEAVES |= {"level", "simple", "is_async", "conversion", "type_comment", "type_ignores", "tag"}
+_LEAVES |= {"level", "simple", "is_async", "conversion", "type_comment", "type_ignores", "tag", "str"}
+
+
+def _fields_with_nodes(kind: type[ast.AST]) -> tuple[str, ...]:
+    if kind in (ast.Constant, ast.MatchSingleton):
+        return ()
+    # The name that a `type` statement assigns is a node, where all others are texts.
+    named = ("name",) if kind.__name__ == "TypeAlias" else ()
+    return (*named, *(name for name in kind._fields if name not in _LEAVES))
+
+
 _CHILD_FIELDS: dict[type, tuple[str, ...]] = {
-    kind: ()
-    if kind in (ast.Constant, ast.MatchSingleton)
-    else tuple(name for name in kind._fields if name not in _LEAVES)
+    kind: _fields_with_nodes(kind)
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
@@ -52,6 +60,14 @@ def statements(body: Sequence[ast.AST], *, nested: bool = False) -> Iterator[ast
         if nested or not isinstance(one, NESTED):
             for name in ("body", "orelse", "finalbody", "handlers", "cases"):
                 pending += getattr(one, name, ())
+
+
+def spelled(node: ast.expr) -> str:
+    """Return an expression as text; an ellipsis for one that nests too deeply to be spelled."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return "…"
 
 
 def evaluated_here(node: ast.AST) -> list[ast.expr]:

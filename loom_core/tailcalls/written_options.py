@@ -8,6 +8,7 @@ import attrs
 
 from loom_core.tailcalls.calls import Fault
 from loom_core.tailcalls.references import Reference
+from loom_core.tailcalls.walking import spelled
 
 _LEAVE_FIRST = "leave-first"
 _OPTIONS = ("blocks", "group")
@@ -32,7 +33,7 @@ def options_of(reference: Reference | None) -> WrittenOptions:
         options.unknown.append("its arguments")
     for keyword in reference.call.keywords:
         if keyword.arg is None:
-            options.unknown.append(f"`**{ast.unparse(keyword.value)}`")
+            options.unknown.append(f"`**{spelled(keyword.value)}`")
         elif keyword.arg not in _OPTIONS:
             reason = f"`{reference.transform}` has no option `{keyword.arg}`"
             options.faults.append(
@@ -57,7 +58,7 @@ def _blocks(options: WrittenOptions, keyword: ast.keyword) -> None:
             instead = f'write `blocks="{_LEAVE_FIRST}"`, or leave it out'
             options.faults.append(Fault(node=keyword, reason=f"`blocks` cannot be {value!r}", instead=instead))
         case value:
-            options.unknown.append(f"`blocks={ast.unparse(value)}`")
+            options.unknown.append(f"`blocks={spelled(value)}`")
 
 
 def _group(options: WrittenOptions, keyword: ast.keyword) -> None:
@@ -70,7 +71,7 @@ def _group(options: WrittenOptions, keyword: ast.keyword) -> None:
             instead = 'write `group="name"`, or `group=` and a function that is a member of the group'
             options.faults.append(Fault(node=keyword, reason=f"`group` cannot be {value!r}", instead=instead))
         case value:
-            options.group = ast.unparse(value)
+            options.group = spelled(value)
 
 
 def _no_group(options: WrittenOptions, keyword: ast.keyword) -> None:

@@ -105,7 +105,8 @@ def report(
     words = f", {now.words}" if now.words else ""
     output.note(f"run `{record.run_id}` is {now.status} at step {number(record.step_index)}{words}")
     if command is not None:
-        due = record.status == "waiting" and now.due is False and record.wake_at is not None
+        asks = (record.reason or "").startswith(APPROVAL_REASON)
+        due = record.status == "waiting" and now.due is False and record.wake_at is not None and not asks
         output.note(f"next{' (when it is due)' if due else ''}: {command}")
     return status
 

@@ -143,6 +143,12 @@ def answer(
     return _at(connection, row_id)
 
 
+def are_pending(connection: apsw.Connection, run_no: int) -> bool:
+    """Return True if a question of the run has no answer yet."""
+    sql = "SELECT 1 FROM approvals WHERE id BETWEEN ? AND ? AND decision IS NULL LIMIT 1"
+    return bool(all_rows(connection, sql, range_of(run_no)))
+
+
 def expire(connection: apsw.Connection, run_no: int, now: float) -> None:
     """Let questions whose time is up have their answer: no."""
     connection.execute(

@@ -31,6 +31,8 @@ class Claim(NamedTuple):
     approvals: tuple[ApprovalRecord, ...] = ()
     controls: tuple[SignalRecord, ...] = ()
     budget: BudgetRecord | None = None
+    asks: bool = False
+    """Whether a question of the run has no answer yet."""
 
 
 def create(
@@ -158,6 +160,7 @@ def claim(
         approvals.of_step(connection, run_no, found.step_index),
         tuple(inbox.pending_controls(connection, run_no)),
         None if fence.budget_no is None else budgets.record_of(connection, run_id),
+        approvals.are_pending(connection, run_no),
     )
 
 

@@ -92,7 +92,7 @@ class SQLiteWriter:
         self._inline_chars = INLINE_CHARS
         woken = claim.record.wake_signal is not None or claim.record.wake_at is not None
         # What the next commit has to do beside its one statement: consume what woke the step, withdraw its questions.
-        self._woken = woken or any(a.decision is None for a in claim.approvals)
+        self._woken = woken or claim.asks
         # Copies, because the hot path reads them at every step.
         self._execute = database.execute
         self._enter, self._leave = database.turnstile.enter, database.turnstile.leave

@@ -193,10 +193,10 @@ def test_no_answer_in_time_means_no(world: World) -> None:
         store = MemoryStore(wall=clocks.wall, boot=clocks.boot)
         made = Agent(name="a", step=step, initial_state=0, tools=(world.tool(approval=Approval(expires_s=60)),))
         runner = AgentRunner(agent=made, store=store, world=Clocks(wall=clocks.wall))
-        waiting = await runner.start(run_id="r")
+        waiting = await runner.start(run_id="r", wait_s=0)
         assert (await store.get_run("r")).wake_at == clocks.wall_s + 60
         clocks.advance(59)
-        assert (await runner.resume(run_id="r")).status == waiting.status == "waiting"
+        assert (await runner.resume(run_id="r", wait_s=0)).status == waiting.status == "waiting"
         clocks.advance(1)
         with pytest.raises(BadInput, match="too late"):
             await store.answer_approval("r", "0/0", ApprovalAnswer(decision="approved", by=ANN))

@@ -275,7 +275,7 @@ def test_the_wait_before_a_retry_ends_with_a_wish(tmp_path: Path) -> None:
         raise ConnectionError("not now")
 
     async def main() -> None:
-        slow = RetryPolicy(max_attempts=9, backoff=ExponentialBackoff(initial_s=3600, max_s=3600))
+        slow = RetryPolicy(max_attempts=9, backoff=ExponentialBackoff(initial_s=5, max_s=5))
         for wish, expected in ((pause_run, "paused"), (cancel_run, "cancelled")):
             failed.clear()
             async with runner(tmp_path, step, retry_policy=slow) as one:

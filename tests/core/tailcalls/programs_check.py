@@ -82,13 +82,20 @@ class Check:
     mode: str | None = None  # of the function that was compiled last
 
     def __call__(self, data: bytes) -> None:
-        program = self.program(Tape(data))
+        try:
+            self.check(self.program(Tape(data)))
+        except Exception as error:
+            error.add_note(f"LOOM_FUZZ_TAPE={data.rstrip(bytes(1)).hex()}")
+            raise
+
+    def check(self, program: AnyProgram) -> None:
+        """Check one program; raise AssertionError for a difference, or an explanation that is not true."""
         source = program.source
         path = written(source)
         try:
             self._check(program, source, path)
         except Exception as error:
-            error.add_note(f"LOOM_FUZZ_TAPE={data.rstrip(bytes(1)).hex()}\n{numbered(source)}")
+            error.add_note(numbered(source))
             raise
         finally:
             forget(path)
@@ -159,9 +166,11 @@ class Check:
             assert untrue is None, f"{untrue}: {site.text(None)}"
 
     def assert_complete(self) -> None:
+        """Check that hardly a program is rejected but for its planted fault, or left out because it does not end."""
         print(dict(self.counts))
-        assert self.counts["excused"] * 50 <= self.counts["accepted"]
-        assert self.counts["endless"] * 50 <= self.counts.total()
+        allowed = 5 + self.counts["accepted"] // 50
+        assert self.counts["excused"] <= allowed
+        assert self.counts["endless"] <= allowed
 
 
 @attrs.define

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
 import pytest
 
 from tests.core.tailcalls.programs import Tape
-from tests.core.tailcalls.programs_check import TAPE, Check, explore, share
-from tests.core.tailcalls.programs_faults import FAULTS
-from tests.core.tailcalls.programs_shapes import Program
+from tests.core.tailcalls.programs_check import TAPE, Check, StreamCheck, explore, share
+from tests.core.tailcalls.programs_faults import FAULTS, STREAM_FAULTS, Fault
+from tests.core.tailcalls.programs_shapes import Program, indented
 
 SHARDS = 8
 
@@ -27,33 +28,8 @@ def test_what_is_accepted_is_the_recursion_and_what_is_rejected_has_a_true_reaso
 
 
 FORMS = (
-    *(
-        "match ",
-        "async for ",
-        "while True",
-        "else:",
-        "except* ",
-        "finally:",
-        "async with ",
-        "nonlocal ",
-        "global ",
-        ":= ",
-    ),
-    *(
-        "del ",
-        "locals()",
-        "eval(",
-        "lambda: ",
-        "class C",
-        ".__next__",
-        "*r",
-        "**o",
-        "**{",
-        "*[",
-        ", /",
-        "*, k",
-        "(await ",
-    ),
+    *("match ", "async for ", "while True", "else:", "except* ", "finally:", "async with ", "nonlocal ", "global "),
+    *("del ", "locals()", "eval(", "lambda: ", "class C", ".__next__", "*r", "**o", "**{", "*[", ", /", "*, k", ":= "),
     *("group=p", "blocks='leave-first'", "@classmethod", "@staticmethod", "super()", "__hidden", "self.f(", "cls.f("),
     *("K.f(self", "spied(", "class S(K)", "__getattribute__", "@marked", " and await ", " or await ", "unknown="),
 )
@@ -63,4 +39,37 @@ def test_the_fuzzer_reaches_every_form_it_is_meant_for() -> None:
     random = Random(0)
     text = "\n".join(Program(Tape(random.randbytes(TAPE))).source for _ in range(1000))
     assert [form for form in FORMS if form not in text] == []
-    assert [fault for fault in FAULTS if fault.lines[-1].split("CALL")[0] not in text] == []
+
+
+@attrs.frozen
+class Planted:
+    """The simplest program with a fault."""
+
+    source: str
+    fault: Fault
+    shape: str = "module"
+    leave_first: bool = False
+    callees: tuple[str, ...] = ("f",)
+
+    @property
+    def reference(self) -> str:
+        return self.source
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.text)
+def test_each_use_that_is_no_tail_call_is_rejected_with_a_true_reason(fault: Fault) -> None:
+    text = indented(fault.text.replace("CALL", "f(n - 2)"))
+    source = f"@tailrec\nasync def f(n):\n    l0 = l1 = 0\n{text}\n    return await f(n - 1)\n"
+    check = Check(Program)
+    check.check(Planted(source, fault))
+    assert check.counts["rejected"] == 1
+
+
+@pytest.mark.parametrize("fault", STREAM_FAULTS, ids=lambda fault: fault.text)
+def test_each_use_that_is_no_tail_of_a_stream_is_rejected_with_a_true_reason(fault: Fault) -> None:
+    inside = indented(indented(fault.text.replace("CALL", "f(n - 2)")))
+    source = f"@tailstream\nasync def f(n):\n    yield n\n    if n:\n{inside}\n"
+    source += "    async for x in f(n - 1):\n        yield x\n"
+    check = StreamCheck()
+    check.check(Planted(source, fault))
+    assert check.counts["rejected"] == 1

@@ -389,3 +389,17 @@ def test_a_page_and_str_have_the_same_words(tmp_path: Path) -> None:
     report = only(explained(tmp_path, "async def f(n):\n    return 1 + await f(n)\n")).report
     words = re.findall(r"\S+", str(report))
     assert [word for line in lines_of(report, 60) for word in line.split()] == words
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "zlib", "undefined", "punycode", "no-such"])
+def test_a_file_in_an_encoding_that_is_none_of_text_is_bad_input(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.py"
+    path.write_bytes(f"# coding: {encoding}\nasync def f(n):\n    return await f(n)  # \xff\n".encode("latin-1"))
+    with pytest.raises(BadInput, match="is not Python"):
+        explain_file(path)
+
+
+def test_a_decorator_that_is_too_deep_to_be_spelled_is_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "deep.py"
+    path.write_text(f"@a{'.b' * 1000}\nasync def f(n):\n    return await f(n - 1) if n else 0\n")
+    assert explain_file(path).accepted

@@ -805,26 +805,84 @@ def test_a_method_called_through_self_is_a_loop_and_not_merely_accepted() -> Non
 
 
 OVERRIDES = {
-    "a subclass": "class D(C):\n    async def f(self, n):\n        LOG.append(n)\n        return await super().f(n)\nit = D()",
-    "the instance": "it = C()\nreal = it.f\nasync def spy(n):\n    LOG.append(n)\n    return await real(n)\nit.f = spy",
-    "the class": "real = C.f\nasync def spy(self, n):\n    LOG.append(n)\n    return await real(self, n)\nC.f = spy\nit = C()",
-    "__getattribute__": "class D(C):\n    def __getattribute__(self, name):\n        LOG.append(name)\n"
-    "        return super().__getattribute__(name)\nit = D()",
-    "a property": "class D(C):\n    @property\n    def f(self):\n        LOG.append('read')\n        return super().f\nit = D()",
-    "nothing, but __getattr__": "class D(C):\n    def __getattr__(self, name):\n        LOG.append(name)\nit = D()",
-    "slots": "class D(C):\n    __slots__ = ('x',)\nit = D()",
-    "a later base": "class E:\n    async def f(self, n):\n        return 'never'\nclass D(C, E):\n    pass\nit = D()",
-    "an earlier base": "class E(C):\n    async def f(self, n):\n        LOG.append(n)\n        return await C.f(self, n)\n"
-    "class D(E, C):\n    pass\nit = D()",
+    "a subclass": """
+        class D(C):
+            async def f(self, n):
+                LOG.append(n)
+                return await super().f(n)
+        it = D()
+        """,
+    "the instance": """
+        it = C()
+        real = it.f
+        async def spy(n):
+            LOG.append(n)
+            return await real(n)
+        it.f = spy
+        """,
+    "the class": """
+        real = C.f
+        async def spy(self, n):
+            LOG.append(n)
+            return await real(self, n)
+        C.f = spy
+        it = C()
+        """,
+    "__getattribute__": """
+        class D(C):
+            def __getattribute__(self, name):
+                LOG.append(name)
+                return super().__getattribute__(name)
+        it = D()
+        """,
+    "a property": """
+        class D(C):
+            @property
+            def f(self):
+                LOG.append("read")
+                return super().f
+        it = D()
+        """,
+    "nothing, but __getattr__": """
+        class D(C):
+            def __getattr__(self, name):
+                LOG.append(name)
+        it = D()
+        """,
+    "nothing, but slots": """
+        class D(C):
+            __slots__ = ("x",)
+        it = D()
+        """,
+    "nothing, but a later base": """
+        class E:
+            async def f(self, n):
+                return "never"
+        class D(C, E): ...
+        it = D()
+        """,
+    "an earlier base": """
+        class E(C):
+            async def f(self, n):
+                LOG.append(n)
+                return await C.f(self, n)
+        class D(E, C): ...
+        it = D()
+        """,
 }
+METHOD = """
+        class C:
+            @tailrec
+            async def f(self, n):
+                return await self.f(n - 1) if n else "bottom"
+        async def main():
+            return await it.f(3)
+"""
 
 
 @pytest.mark.parametrize("what", OVERRIDES)
 def test_what_overrides_a_method_is_seen_as_by_the_recursion(what: str) -> None:
-    source = (
-        "class C:\n    @tailrec\n    async def f(self, n):\n        return await self.f(n - 1) if n else 'bottom'\n"
-    )
-    alike(f"{source}{OVERRIDES[what]}\nasync def main():\n    return await it.f(3)\n")
+    alike(METHOD + OVERRIDES[what])
 
 
 # Arguments.

@@ -58,7 +58,9 @@ def test_a_file_of_version_1_is_upgraded_with_its_waiting_runs(tmp_path: Path) -
     with_store(path, leave)
     connection = apsw.Connection(str(path))
     connection.execute(
-        "DROP TABLE timers; DROP INDEX heads_to_do; DROP TABLE schedules; PRAGMA user_version = 1; VACUUM"
+        "DROP TABLE timers; DROP INDEX heads_to_do; DROP TABLE schedules; DROP TABLE approvals; DROP TABLE budgets;"
+        " DROP TABLE reservations; ALTER TABLE signals DROP COLUMN sent_by; ALTER TABLE signals DROP COLUMN sent_user;"
+        " PRAGMA user_version = 1; VACUUM"
     ).fetchall()
     connection.close()
 
