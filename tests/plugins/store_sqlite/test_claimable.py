@@ -60,7 +60,10 @@ def test_a_file_of_version_1_is_upgraded_with_its_waiting_runs(tmp_path: Path) -
     connection.execute(
         "DROP TABLE timers; DROP INDEX heads_to_do; DROP TABLE schedules; DROP TABLE approvals; DROP TABLE budgets;"
         " DROP TABLE reservations; ALTER TABLE signals DROP COLUMN sent_by; ALTER TABLE signals DROP COLUMN sent_user;"
-        " PRAGMA user_version = 1; VACUUM"
+        " DROP TABLE origins; DROP TABLE gaps; DROP TABLE agents; DROP TABLE inboxes; DROP TABLE numbers;"
+        " ALTER TABLE runs DROP COLUMN seal; ALTER TABLE claims DROP COLUMN seal;"
+        " ALTER TABLE attempts DROP COLUMN seal; ALTER TABLE calls DROP COLUMN seal;"
+        " ALTER TABLE signals DROP COLUMN seal; PRAGMA user_version = 1; VACUUM"
     ).fetchall()
     connection.close()
 
