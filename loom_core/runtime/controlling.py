@@ -103,6 +103,7 @@ def _settlement(
         status=wanted,
         reason=f"{'person' if wanted == 'paused' else 'cancelled'}:{by.name}",
         wake_at=found.wake_at if wanted == "paused" else None,
+        wake_boot=found.wake_boot if wanted == "paused" else None,
         takes=tuple(signal.signal_id for signal in claimed.controls),
     )
 

@@ -15,8 +15,20 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, ErrorCategory, RetryPolicy, Sleep, StepExecutionError, Wait, tool
+from loom_core import (
+    AgentRunner,
+    Complete,
+    Continue,
+    ErrorCategory,
+    Person,
+    RetryPolicy,
+    Sleep,
+    StepExecutionError,
+    Wait,
+    tool,
+)
 from loom_core.runtime.admission import Admission
+from loom_core.runtime.controlling import pause_run
 from loom_core.runtime.owners import this_owner
 from loom_core.runtime.waking import DURABLE_BACKOFF_S
 from loom_core.testing import MemoryStore, VirtualClock
@@ -239,6 +251,30 @@ def test_a_signal_wakes_a_run_that_is_waited_for_in_process() -> None:
         await place.store.send_signal("a", "answer", "1")
         assert (await going).result == ["answer", 1, False]
         assert place.clock.slept_s < 60
+
+    play(main)
+
+
+def test_a_wait_that_ran_out_while_its_run_was_paused_has_timed_out() -> None:
+    async def main() -> None:
+        place = Place()
+        await place.runner(ask).start(run_id="a", initial_state="begin", wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        place.clock.advance(2 * HOUR)
+        assert (await place.runner(ask).resume(run_id="a")).result == ["answer", None, True]
+
+    play(main)
+
+
+def test_a_span_is_as_long_as_it_says_also_when_its_run_is_paused_meanwhile() -> None:
+    async def main() -> None:
+        place = Place()
+        await place.runner(nap).start(run_id="a", initial_state=2, wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        place.clock.set_wall(place.clock.wall() + 10 * HOUR)
+        assert (await place.runner(nap).resume(run_id="a", wait_s=0)).status == "waiting"
+        place.clock.advance(HOUR)
+        assert (await place.runner(nap).resume(run_id="a", wait_s=0)).status == "completed"
 
     play(main)
 
