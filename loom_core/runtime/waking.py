@@ -99,7 +99,7 @@ async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now
         return None
     if not (waits_in_vain or record.wake_at is not None):
         return None
-    reason = f"signal:{record.wake_signal}" if waits_in_vain else TIMER
+    reason = f"signal:{record.wake_signal}" if waits_in_vain else RETRY if record.attempt_index else TIMER
     await claimed.writer.settle(
         Settlement(
             step_index=record.step_index,

@@ -362,6 +362,18 @@ def test_a_short_backoff_stays_in_process() -> None:
     play(main)
 
 
+def test_a_retry_that_was_paused_meanwhile_is_still_a_retry() -> None:
+    async def main() -> None:
+        place = Place()
+        step = Flaky(1, overloaded(HOUR)).step(place.clock)
+        first = await place.runner(step).start(run_id="a", initial_state=0, wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        again = await place.runner(step).resume(run_id="a", wait_s=0)
+        assert (again.status, again.reason, again.wake_at) == ("waiting", "retry", first.wake_at)
+
+    play(main)
+
+
 def test_attempts_are_counted_over_durable_backoffs() -> None:
     async def main() -> None:
         place = Place()
