@@ -117,7 +117,8 @@ def _waiting(record: RunRecord, now: Moment, *, come: bool) -> str:
         return f"for a person to decide call {name}, which may or may not have happened"
     if kind == "approval":
         until = "" if record.wake_at is None else f" until {date_time(record.wake_at)}"
-        return f"for a person to answer question {name}{until}"
+        over = ", which has come: nobody did, and that means no" if come else ""
+        return f"for a person to answer question {name}{until}{over}"
     if kind == "signal" and record.agent.name == CHAT_AGENT and name == "message":
         return "your turn" if not come else "for its owner: your message has come"
     return words_of_wait(record, now, come=come)
