@@ -52,8 +52,9 @@ class Admission:
         now = self.now()
         self._check(record, signal, now)
         self.admitted = record
-        if self.decide or record.status != "waiting" or not is_due(record, signal, now):
-            # Who claims it to decide a call executes no step, and so wakes nothing.
+        if self.decide or record.status not in ("waiting", "paused") or not is_due(record, signal, now):
+            # Who claims it to decide a call executes no step, and so wakes nothing. One that was paused while it waited
+            # may have become due since.
             return None
         return woken_by(record, signal, now)
 

@@ -11,7 +11,7 @@ from typing import Literal
 import attrs
 
 from loom_core.contracts.people import CANCEL, CONTROL_PREFIX, PAUSE, Person
-from loom_core.contracts.stores import ENDED, ClaimedRun, RunRecord, Settlement, SignalRecord, Store
+from loom_core.contracts.stores import ENDED, ClaimedRun, RunRecord, RunWriter, Settlement, SignalRecord, Store
 from loom_core.errors import BadInput, LoomError, RunBusy
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.owners import this_owner
@@ -81,6 +81,24 @@ async def _ask(
     if record.status in ENDED:
         raise BadInput(f"run `{run_id}` is {record.status}; it cannot be {wanted} any more")
     await store.send_signal(run_id, name, payload, sender=by)
+    return await _fulfil(store, run_id, by, wanted)
+
+
+async def fulfil_pending(store: Store, left: RunWriter) -> bool:
+    """Fulfil what was asked of a run while its owner was about to leave it; return False if that was nothing.
+
+    Whoever asked was told that the owner would do it, and nobody else does while the run waits.
+    """
+    pending = await left.pending_controls()
+    if not pending:
+        return False
+    cancels = [signal for signal in pending if signal.name == CANCEL]
+    by = (cancels or pending)[0].sender or Person(name="somebody")
+    await _fulfil(store, left.run_id, by, "cancelled" if cancels else "paused")
+    return True
+
+
+async def _fulfil(store: Store, run_id: str, by: Person, wanted: Literal["paused", "cancelled"]) -> Outcome:
     admission = _Control(wanted)
     try:
         claimed = await store.claim(run_id, this_owner(), _LEASE_S, admission)
@@ -103,6 +121,7 @@ def _settlement(
         status=wanted,
         reason=f"{'person' if wanted == 'paused' else 'cancelled'}:{by.name}",
         wake_at=found.wake_at if wanted == "paused" else None,
+        wake_boot=found.wake_boot if wanted == "paused" else None,
         takes=tuple(signal.signal_id for signal in claimed.controls),
     )
 

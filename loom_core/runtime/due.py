@@ -37,7 +37,9 @@ def woken_by(record: RunRecord, signal: SignalRecord | None, now: Moment) -> Wok
     """Return what woke a due run if no signal did. A signal that is there when the run goes on wins over the time."""
     if not timer_is_due(record, now) or _signal_counts(record, signal):
         return None
-    return "timeout" if (record.reason or "").startswith("signal:") else "timer"
+    # A paused run does not say what it waits for; with a signal that has not come, it is that one.
+    for_signal = (record.reason or "").startswith("signal:") or record.status == "paused"
+    return "timeout" if for_signal and record.wake_signal is not None else "timer"
 
 
 def _signal_counts(record: RunRecord, signal: SignalRecord | None) -> bool:

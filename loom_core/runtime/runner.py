@@ -17,6 +17,7 @@ from loom_core.contracts.budgets import Budget, merged
 from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
+    ENDED,
     AttemptRecord,
     CallRecord,
     ClaimedRun,
@@ -34,6 +35,7 @@ from loom_core.runtime.active import ActiveRun, Durability, Left, Slice
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.agent import Agent, Step, state_type_of
 from loom_core.runtime.attempts import attempts_spent
+from loom_core.runtime.controlling import check_signal_name, fulfil_pending
 from loom_core.runtime.driver import driver
 from loom_core.runtime.failures import classify
 from loom_core.runtime.keeper import LeaseKeeper
@@ -184,11 +186,13 @@ class AgentRunner:
             bound = self._bind()
             if more is not None:
                 await self._raise_budget(store, record, more)
-            found = await self._claim_when_due(store, run_id, wait_s, retry_failed=retry_failed, unasked=unasked)
+            found = await self._claim_when_due(
+                store, run_id, wait_s, retry_failed=retry_failed, unasked=unasked, asked=not unasked
+            )
             if isinstance(found, RunRecord):
                 return await self._stored_result(store, found)
             limits = _slice(found.claimed.record.step_index, max_steps, max_seconds)
-            return await self._drive_on(store, found.claimed, bound, limits, wait_s, orphaned=found.was_orphaned)
+            return await self._drive_on(store, found.claimed, bound, limits, wait_s, asked=found.asked)
 
     async def find_completed(self, run_id: str, initial_state: Any = OWN_STATE) -> RunResult | None:
         """Return the result of a completed run of this agent with this very input; None if there is no such run."""
@@ -204,7 +208,6 @@ class AgentRunner:
 
     async def send_signal(self, run_id: str, name: str, payload: Any = None) -> SignalRecord:
         """Put a signal with a JSON payload into the run's inbox; it is on disk when this returns."""
-        from loom_core.runtime.controlling import check_signal_name
         from loom_core.values import encode_json
 
         check_signal_name(name)
@@ -311,7 +314,14 @@ class AgentRunner:
             raise
 
     async def _claim_when_due(
-        self, store: Store, run_id: str, wait_s: float, *, retry_failed: bool = False, unasked: bool = False
+        self,
+        store: Store,
+        run_id: str,
+        wait_s: float,
+        *,
+        retry_failed: bool = False,
+        unasked: bool = False,
+        asked: bool = False,
     ) -> Found | RunRecord:
         world = self._world
         admission = Admission(
@@ -325,7 +335,7 @@ class AgentRunner:
             asleep = await give_back_if_asleep(claimed, admission.admitted_status, world.now())
             if asleep is not None:
                 raise NothingToDo(asleep)
-            return Found(claimed=claimed, was_orphaned=admission.admitted_status == "running")
+            return Found(claimed=claimed, asked=asked and admission.admitted_status != "running")
 
         return await claim_when_due(claim, wait_s=wait_s, stop=self._stop, world=world)
 
@@ -337,12 +347,14 @@ class AgentRunner:
         limits: Slice,
         wait_s: float,
         *,
-        orphaned: bool = False,
+        asked: bool = False,
     ) -> RunResult:
         """Drive a claimed run, over timers that are due soon, until it is left for longer or for good."""
         with self._stoppable():
             while True:
-                result = await self._drive(store, claimed, bound, limits, orphaned=orphaned)
+                result = await self._drive(store, claimed, bound, limits, asked=asked)
+                if result.status not in ENDED and await fulfil_pending(store, claimed.writer):
+                    return await self._stored_result(store, await store.get_run(result.run_id))
                 wait_s = min(wait_s, limits.seconds_left())
                 if result.status != "waiting" or self._stop.requested or not limits.allows(result.step_index):
                     return result
@@ -350,7 +362,7 @@ class AgentRunner:
                 if isinstance(found, RunRecord):
                     # Perhaps somebody has done something to it in the meantime.
                     return await self._stored_result(store, found)
-                claimed, orphaned = found.claimed, found.was_orphaned
+                claimed, asked = found.claimed, found.asked
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -370,7 +382,7 @@ class AgentRunner:
         bound: tuple[Services, RetryPolicy],
         limits: Slice,
         *,
-        orphaned: bool = False,
+        asked: bool = False,
     ) -> RunResult:
         """Drive a claimed run; whatever happens in here, its lease is released."""
         run: ActiveRun | None = None
@@ -382,7 +394,7 @@ class AgentRunner:
             state = self._state_codec.decode(claimed.state)
             run = self._activate(store, claimed, bound, limits, await attempts_spent(store, claimed.record))
             self._keeper.watch(claimed.writer)
-            run.wishes.take_over(claimed.controls, orphaned=orphaned)
+            run.wishes.take_over(claimed.controls, asked=asked)
             self._inboxes.watch(run.wishes)
             left = await run.before_first_step(state) or await driver()(run, state, first)
         except BaseException as error:

@@ -77,10 +77,10 @@ def retry_settlement(attempt: AttemptRecord, delay_s: float, now: Moment) -> tup
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """A run that was claimed to go on with; ``was_orphaned``: its last owner did not leave it."""
+    """A run that was claimed to go on with; ``asked``: because a person wants it to, and its last owner had left it."""
 
     claimed: ClaimedRun
-    was_orphaned: bool
+    asked: bool
 
 
 async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now: Moment) -> RunRecord | None:
@@ -99,7 +99,7 @@ async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now
         return None
     if not (waits_in_vain or record.wake_at is not None):
         return None
-    reason = f"signal:{record.wake_signal}" if waits_in_vain else TIMER
+    reason = f"signal:{record.wake_signal}" if waits_in_vain else RETRY if record.attempt_index else TIMER
     await claimed.writer.settle(
         Settlement(
             step_index=record.step_index,

@@ -52,18 +52,19 @@ class Wishes:
         self._wall = wall
         self._on_news = on_news
         self._heard: dict[int, str] = {}
+        self._outdated: set[int] = set()
         self._looked_s = -POLL_S
         self._cut = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def take_over(self, found: Iterable[SignalRecord], *, orphaned: bool) -> None:
+    def take_over(self, found: Iterable[SignalRecord], *, asked: bool) -> None:
         """Take up what was in the inbox when the run was claimed.
 
-        A wish to pause that an owner did not live to see still holds; one that was not taken up before the run was
-        left is outdated by the wish to resume it. A cancellation always holds.
+        A wish to pause that nobody has fulfilled still holds, unless it is outdated because a person ``asked`` to go on
+        with a run that had been left. A cancellation always holds.
         """
         for signal in found:
-            self._take(signal, pauses=orphaned)
+            self._take(signal, pauses=not asked)
 
     async def look(self) -> None:
         """Read the inbox if that was not done just now."""
@@ -89,8 +90,12 @@ class Wishes:
                 return
 
     def fulfilled_by(self, status: RunStatus) -> tuple[int, ...]:
-        """Return the messages that are taken up when the run is left so: a cancellation only if the run has ended."""
-        return tuple(number for number, name in self._heard.items() if name != CANCEL or status in ENDED)
+        """Return the messages that are taken up when the run is left so: those that it fulfils, or that are outdated.
+
+        What is not, in a run that falls asleep for example, stays in the inbox for ``fulfil_pending``.
+        """
+        fulfilled = (PAUSE, CANCEL) if status in ENDED else (PAUSE,) if status == "paused" else ()
+        return tuple(n for n, name in self._heard.items() if name in fulfilled or n in self._outdated)
 
     def check_may_call(self, told: bool) -> None:
         """Raise ``RunCancelled`` at a managed call: once in each task, and always after the deadline."""
@@ -115,7 +120,9 @@ class Wishes:
     def _take(self, signal: SignalRecord, *, pauses: bool) -> None:
         self._heard[signal.signal_id] = signal.name
         by = "somebody" if signal.sender is None else signal.sender.name
-        if signal.name == PAUSE and pauses and self.paused_by is None:
+        if signal.name == PAUSE and not pauses:
+            self._outdated.add(signal.signal_id)
+        elif signal.name == PAUSE and self.paused_by is None:
             self.paused_by = by
             self._on_news()
         elif signal.name == CANCEL and self.cancellation is None:

@@ -129,10 +129,12 @@ class Worker:
         if free < 1:
             return
         found = await self._store.find_claimable(self.agents, self._world.now(), self._ready, limit=free)
+        # A timer is a reason to look once: its run may be somebody else's by now, or paused, and is then not found.
+        now_s = self._steady_s()
+        self._due_at = {run_id: due_s for run_id, due_s in self._due_at.items() if due_s > now_s}
         for record in found:
             if self._stop.requested:
                 return
-            self._due_at.pop(record.run_id, None)
             task = asyncio.get_running_loop().create_task(self._work(record))
             self._in_hand[record.run_id] = task
             task.add_done_callback(partial(self._put_down, record.run_id))

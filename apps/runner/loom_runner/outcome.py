@@ -54,7 +54,7 @@ def next_command(invocation: Invocation, record: RunRecord, inbox: Sequence[Sign
     exhausted = used_up(record)
     if exhausted is not None:
         return shell((*resume, OPTIONS[exhausted], "N"))
-    if record.status == "waiting":
+    if record.status == "waiting" and not standing(record).due:
         if is_chat and record.reason == "signal:message":
             return shell(("loom-run", "chat", "YOUR MESSAGE", *place))
         if (record.reason or "").startswith("doubt:"):

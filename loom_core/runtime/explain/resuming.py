@@ -75,6 +75,11 @@ def resuming_of(material: Material, standing: Standing, doubts: Sequence[InDoubt
             what=(f"Nothing until it gets more {WORDS[exhausted]} ({option}); then step {number(record.step_index)}.",),
             commands=(make.resume("give it more and go on", option, "N"),),
         )
+    if standing.waits_on is not None and not _is_begun(material):
+        return Resuming(
+            what=(f"It waits on {standing.waits_on}. Then step {number(record.step_index)} is executed.",),
+            commands=(make.resume("let it wait on"),),
+        )
     taking_over = "Takes the run over at once and" if standing.status == "orphaned" else "Goes on:"
     first = f"{taking_over} executes step {number(record.step_index)}"
     started = any(c.step_index == record.step_index for c in material.calls) or record.attempt_index > 0
@@ -127,6 +132,14 @@ def _waiting(material: Material, make: _Commands, doubts: Sequence[InDoubt], sta
             "a worker that has its agent does so by itself.",
         ),
         commands=(make.resume("when it is due"),),
+    )
+
+
+def _is_begun(material: Material) -> bool:
+    """Return True if the step that comes next has begun: it is executed again at once, and finds out what it needs."""
+    step_index = material.record.step_index
+    return any(call.step_index == step_index for call in material.calls) or any(
+        asked.step_index == step_index for asked in material.approvals
     )
 
 

@@ -15,7 +15,7 @@ from loom_core.runtime.explain.budgets import used_up
 from loom_core.runtime.explain.failure import failure_of
 from loom_core.runtime.explain.reading import CHAT_AGENT, Material
 from loom_core.runtime.explain.text import counted, date_time, number
-from loom_core.runtime.explain.waits import has_come, words_of_wait
+from loom_core.runtime.explain.waits import has_come, waits_on, words_of_wait
 from loom_core.runtime.owners import boot_id, moment, provably_dead
 
 OVER = frozenset({"completed", "cancelled"})
@@ -25,13 +25,14 @@ OVER = frozenset({"completed", "cancelled"})
 class Standing:
     """``status`` is the stored one, or ``orphaned``; ``words`` says it as a sentence would; ``since`` is Unix time.
 
-    ``due`` if what a waiting run waits for has come.
+    ``due`` if what a waiting run waits for has come; ``waits_on`` is what a paused one still waited for when it was.
     """
 
     status: str
     words: str
     since: float
     due: bool = False
+    waits_on: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -60,12 +61,13 @@ def standing_of(
     if record.status == "running":
         return _running(record, wall_s=wall_s, boot_s=boot_s)
     since = record.updated_at if record.ended_at is None else record.ended_at
+    now = moment(wall_s, boot_s, boot_id())
     if record.status == "waiting":
-        now = moment(wall_s, boot_s, boot_id())
         come = has_come(record, signals, now)
         return Standing(status="waiting", words=_waiting(record, now, come=come), since=since, due=come)
     words = {"queued": _queued, "paused": _paused, "failed": _failed}.get(record.status, _plain)(record)
-    return Standing(status=record.status, words=words, since=since)
+    waits = waits_on(record, signals, now) if record.status == "paused" else None
+    return Standing(status=record.status, words=words, since=since, waits_on=waits)
 
 
 def in_doubt(material: Material, standing: Standing) -> tuple[InDoubt, ...]:
@@ -115,7 +117,8 @@ def _waiting(record: RunRecord, now: Moment, *, come: bool) -> str:
         return f"for a person to decide call {name}, which may or may not have happened"
     if kind == "approval":
         until = "" if record.wake_at is None else f" until {date_time(record.wake_at)}"
-        return f"for a person to answer question {name}{until}"
+        over = ", which has come: nobody did, and that means no" if come else ""
+        return f"for a person to answer question {name}{until}{over}"
     if kind == "signal" and record.agent.name == CHAT_AGENT and name == "message":
         return "your turn" if not come else "for its owner: your message has come"
     return words_of_wait(record, now, come=come)

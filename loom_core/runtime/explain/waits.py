@@ -28,6 +28,19 @@ def waits_until(record: RunRecord, now: Moment) -> str | None:
     return f"until {date_time(record.wake_at)}, which has come"
 
 
+def waits_on(record: RunRecord, signals: Sequence[SignalRecord], now: Moment) -> str | None:
+    """Return what a run waits for that was paused while it waited, None if that has come or there was nothing."""
+    left_s = seconds_left(record, now)
+    if left_s is not None and left_s <= 0:
+        return None
+    if record.wake_signal is None or record.timed_out:
+        return waits_until(record, now)
+    if any(s.consumed_by is None and s.name == record.wake_signal for s in signals):
+        return None
+    limit = "" if left_s is None else f", {waits_until(record, now)}"
+    return f"for the signal `{record.wake_signal}`{limit}"
+
+
 def words_of_wait(record: RunRecord, now: Moment, *, come: bool) -> str:
     """Return what a run waits for that is nobody's turn and no doubt."""
     kind, _, name = (record.reason or "").partition(":")

@@ -115,10 +115,12 @@ class Database:
         except StoreBusy:
             self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self.connection.close()
+            self.turnstile.forget()
             return
         try:
             # The descriptor that is locked is the connection's own, so that closing it gives the lock back.
             self.connection.close()
+            self.turnstile.forget()
         finally:
             self.turnstile.leave()
 

@@ -44,13 +44,14 @@ class _Outcome:
 
 
 class CommitGroup:
-    """The writes that wait. Belongs to the event loop of its database."""
+    """The writes that wait, for one event loop at a time: what waited in one that was closed is withdrawn."""
 
-    __slots__ = ("_database", "_members", "_pauses", "_waiting")
+    __slots__ = ("_database", "_loop", "_members", "_pauses", "_waiting")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._members: list[Member] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: asyncio.Handle | None = None
         self._pauses: Iterator[float] | None = None
 
@@ -66,6 +67,9 @@ class CommitGroup:
         the next ``await`` of the caller, who learns that it was written. Raises SQLite's own errors, and ``StoreBusy``.
         """
         loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # Nobody is left who waits for those of the other one, and its handle never calls anything again.
+            self._loop, self._members, self._waiting, self._pauses = loop, [], None, None
         done: asyncio.Future[Any] = loop.create_future()
         self._members.append(Member(work, sync, atomic, time.monotonic() + self._database.limit_s, done))
         if self._waiting is None:

@@ -53,6 +53,11 @@ class Pipeline:
         rows.append(row)
         return len(rows) >= STEPS or time.monotonic() >= self._until_s
 
+    def take_back(self, row: Waiting) -> None:
+        """Forget the newest step, if it is ``row``: it was not written, and its writer was told so."""
+        if self.rows and self.rows[-1] is row:
+            self.rows.pop()
+
     def write(self, connection: apsw.Connection, fence: Fence, rows: list[Waiting]) -> None:
         """Commit ``rows``, which are all that wait: the run's row goes forward by as many steps."""
         lease = fence.lease()

@@ -57,6 +57,10 @@ class Turnstile:
         finally:
             self._inside.release()
 
+    def forget(self) -> None:
+        """Let go of the descriptor, which was closed: its number is somebody else's next."""
+        self._descriptor = None
+
     def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

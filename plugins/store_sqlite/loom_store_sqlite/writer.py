@@ -140,7 +140,13 @@ class SQLiteWriter:
                 self._base + step_index + 2, attempt_index, self._epoch, self._wall(), state[1], form, body, notes
             )
             if self._pipeline.add(step_index, waiting) or self._failure is not None:
-                await self.flush()
+                try:
+                    await self.flush()
+                except BaseException:
+                    # What is raised here has not been committed, and is not to be written later either.
+                    self._pipeline.take_back(waiting)
+                    self._forget_history()
+                    raise
             elif self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(SECONDS_S, self._flush_behind)
             return
@@ -212,6 +218,13 @@ class SQLiteWriter:
 
     async def settle(self, settlement: Settlement) -> None:
         """End, park or pause the run and release the lease."""
+        try:
+            await self._settle(settlement)
+        finally:
+            # Also of a run that was lost: nothing but another attempt at this is written for it any more.
+            self._end()
+
+    async def _settle(self, settlement: Settlement) -> None:
         await self.flush()
         part = None
         thins = settlement.step_index == self._thins_at and settlement.outcome is not None
@@ -232,7 +245,6 @@ class SQLiteWriter:
         except BaseException:
             self._forget_history()
             raise
-        self._end()
 
     async def begin_call(self, intent: CallIntent) -> None:
         """Record the intent of a managed call."""

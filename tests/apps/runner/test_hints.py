@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 
 import pytest
 from loom_run.main import main as loom_run
 
+from loom_core import open_store
+from loom_core.contracts.stores import Settlement
+from loom_core.testing.store_values import LEASE_S, OWNER, new_run
 from tests.apps.runner.support import AGENT, Shell, spawn, wait_for
 
 RUN_ID, DB = "it-is.v1", "a b.sqlite"
@@ -153,3 +157,20 @@ def test_a_wrong_decision_of_a_failed_run_is_decided_again_as_explain_says(shell
     again = next(shlex.split(c["command"]) for c in data if "resolve" in c["command"])
     assert shell(*('"right"' if word == "JSON" else word for word in again[1:])).status == 0
     assert shell("resume", *PLACE).status == 0
+
+
+@pytest.mark.parametrize(("reason", "signal"), [("approval:0/0", None), ("signal:go", "go")])
+def test_what_nobody_answered_in_time_is_resumed_and_not_answered(
+    shell: Shell, reason: str, signal: str | None
+) -> None:
+    async def wait_in_vain() -> None:
+        store = open_store(DB, "create")
+        writer = (await store.create_run(new_run(RUN_ID), OWNER, LEASE_S)).writer
+        await writer.settle(Settlement(step_index=0, status="waiting", reason=reason, wake_signal=signal, wake_at=1.0))
+        await store.aclose()
+
+    asyncio.run(wait_in_vain())
+    told = shell("signal", "something-else", *PLACE)
+    assert told.status == 0
+    assert commands(told.err)[-1][:2] == ["loom-runner", "resume"]
+    assert "which has come" in shell("get", *PLACE).out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from loom_core.contracts.people import Person
 from loom_core.contracts.stores import Settlement
 from loom_core.contracts.timers import BootTime
+from loom_core.runtime.controlling import pause_run
 from loom_core.runtime.owners import boot_id
 from tests.core.explain.support import Scene, encoded, play
 
@@ -107,5 +109,21 @@ def test_queued_runs_say_why_nobody_works_on_them() -> None:
             scene = await Scene.begin()
             await scene.writer.settle(Settlement(step_index=0, status="queued", reason=reason))
             assert said in (await scene.explained()).standing.words
+
+    play(main)
+
+
+def test_a_run_that_was_paused_while_it_waited_waits_on_when_it_is_resumed() -> None:
+    async def main() -> None:
+        waits = {
+            "(in 1m). Then step 1": await parked("timer", wake_at=1_750_000_000.0 + 61),
+            "It waits on for the signal `go`. Then": await parked("signal:go", wake_signal="go"),
+            "executes step 1": await parked("timer", wake_at=1_750_000_000.0 + 0.5),
+        }
+        for told, scene in waits.items():
+            await pause_run(scene.store, scene.run_id, Person(name="ann"))
+            explanation = await scene.explained()
+            assert explanation.standing.status == "paused"
+            assert told in explanation.resuming.what[0]
 
     play(main)

@@ -15,8 +15,20 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, ErrorCategory, RetryPolicy, Sleep, StepExecutionError, Wait, tool
+from loom_core import (
+    AgentRunner,
+    Complete,
+    Continue,
+    ErrorCategory,
+    Person,
+    RetryPolicy,
+    Sleep,
+    StepExecutionError,
+    Wait,
+    tool,
+)
 from loom_core.runtime.admission import Admission
+from loom_core.runtime.controlling import pause_run
 from loom_core.runtime.owners import this_owner
 from loom_core.runtime.waking import DURABLE_BACKOFF_S
 from loom_core.testing import MemoryStore, VirtualClock
@@ -243,6 +255,30 @@ def test_a_signal_wakes_a_run_that_is_waited_for_in_process() -> None:
     play(main)
 
 
+def test_a_wait_that_ran_out_while_its_run_was_paused_has_timed_out() -> None:
+    async def main() -> None:
+        place = Place()
+        await place.runner(ask).start(run_id="a", initial_state="begin", wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        place.clock.advance(2 * HOUR)
+        assert (await place.runner(ask).resume(run_id="a")).result == ["answer", None, True]
+
+    play(main)
+
+
+def test_a_span_is_as_long_as_it_says_also_when_its_run_is_paused_meanwhile() -> None:
+    async def main() -> None:
+        place = Place()
+        await place.runner(nap).start(run_id="a", initial_state=2, wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        place.clock.set_wall(place.clock.wall() + 10 * HOUR)
+        assert (await place.runner(nap).resume(run_id="a", wait_s=0)).status == "waiting"
+        place.clock.advance(HOUR)
+        assert (await place.runner(nap).resume(run_id="a", wait_s=0)).status == "completed"
+
+    play(main)
+
+
 def test_once_a_step_goes_on_without_its_signal_every_execution_of_it_does() -> None:
     """A crash in its middle and a signal that comes then must not make the step see another world."""
     seen: list[tuple[bool, Any]] = []
@@ -322,6 +358,18 @@ def test_a_short_backoff_stays_in_process() -> None:
         flaky = Flaky(2, overloaded(DURABLE_BACKOFF_S))
         result = await place.runner(flaky.step(place.clock)).start(run_id="a", initial_state=0, wait_s=0)
         assert (result.result, len(await place.store.get_claims("a"))) == ([2, 3], 1)
+
+    play(main)
+
+
+def test_a_retry_that_was_paused_meanwhile_is_still_a_retry() -> None:
+    async def main() -> None:
+        place = Place()
+        step = Flaky(1, overloaded(HOUR)).step(place.clock)
+        first = await place.runner(step).start(run_id="a", initial_state=0, wait_s=0)
+        await pause_run(place.store, "a", Person(name="ann"))
+        again = await place.runner(step).resume(run_id="a", wait_s=0)
+        assert (again.status, again.reason, again.wake_at) == ("waiting", "retry", first.wake_at)
 
     play(main)
 

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, Person, RunCancelled, Wait, tool
+from loom_core import AgentRunner, Complete, Continue, Person, RunCancelled, Sleep, Wait, tool
 from loom_core.contracts.people import CANCEL, PAUSE
 from loom_core.contracts.stores import Owner, Store
 from loom_core.errors import BadInput
 from loom_core.runtime.controlling import cancel_run, pause_run, signal_run
-from loom_core.runtime.wishes import cancel_payload, read_cancel
+from loom_core.runtime.wishes import cancel_payload, pause_payload, read_cancel
 from loom_core.testing.store_values import new_run
 from tests.core.runtime.support import play, runner
 
@@ -447,3 +447,48 @@ def test_nothing_is_left_behind_when_the_last_run_of_a_runner_ends(tmp_path: Pat
 
     play(main)
     assert attrs.asdict(ANN) == {"name": "ann", "user": "root"}
+
+
+@pytest.mark.parametrize("heard", [False, True])
+@pytest.mark.parametrize("outcome", [Sleep(1, seconds=0.01), Wait(1, signal="go", timeout=3600)], ids=["sleep", "wait"])
+@pytest.mark.parametrize(("wish", "status"), [(pause_run, "paused"), (cancel_run, "cancelled")])
+def test_a_wish_that_comes_as_the_step_goes_to_sleep_is_fulfilled_all_the_same(
+    tmp_path: Path, wish: Any, status: str, outcome: Any, heard: bool
+) -> None:
+    """Its sender was told that the owner would do it, and the owner is about to leave the run."""
+
+    async def step(state: int, ctx: Any) -> Any:
+        if state:
+            raise AssertionError("it went on")
+        store = await another(tmp_path)
+        assert (await wish(store, "r", ANN)).owner is not None
+        await store.aclose()
+        if heard:
+            await until(lambda: ctx._run.wishes.paused_by or ctx.cancellation)
+        return outcome
+
+    async def main() -> None:
+        async with runner(tmp_path, step) as one:
+            result = await one.start(run_id="r", initial_state=0)
+            assert (result.status, result.step_index, (result.reason or "").partition(":")[2]) == (status, 1, "ann")
+            assert (await one.get_run("r")).status == status
+            assert (await one.verify_run("r")).ok
+
+    play(main)
+
+
+def test_a_wish_to_pause_that_nobody_lived_to_hear_holds_for_a_worker_and_not_for_a_person(tmp_path: Path) -> None:
+    async def step(state: int, ctx: Any) -> Any:
+        return Complete(state)
+
+    async def main() -> None:
+        async with runner(tmp_path, step) as one:
+            for run_id in ("w", "p"):
+                await one.submit(run_id=run_id, initial_state=0)
+                store = await another(tmp_path)
+                await store.send_signal(run_id, PAUSE, pause_payload(None), sender=ANN)
+                await store.aclose()
+            assert (await one.resume(run_id="w", unasked=True)).status == "paused"
+            assert (await one.resume(run_id="p")).status == "completed"
+
+    play(main)

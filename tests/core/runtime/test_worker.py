@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, RetryPolicy, Sleep, Wait
+from loom_core import AgentRunner, Complete, Continue, Person, RetryPolicy, Sleep, Wait
 from loom_core.contracts.stores import AgentRecord, CallEnd, NewRun, Owner, Settlement
 from loom_core.errors import BadInput
+from loom_core.runtime.controlling import cancel_run
 from loom_core.runtime.owners import this_owner
 from loom_core.runtime.quarantine import MAX_DEATHS
 from loom_core.runtime.worker import Worker, WorkEvent
@@ -367,5 +368,30 @@ def test_an_owner_on_another_machine_is_waited_for_until_its_lease_is_over() -> 
         began = shop.clock.wall()
         await shop.worker(shop.runner(count), until=lambda: len(shop.left()) == 1).run()
         assert 30 <= shop.clock.wall() - began < 35
+
+    play(main)
+
+
+def test_a_timer_whose_run_somebody_else_took_is_looked_for_once() -> None:
+    async def step(state: str, ctx: Any) -> Any:
+        return Sleep("end", seconds=60)
+
+    async def main() -> None:
+        shop = Shop()
+        looks = itertools.count(1)
+
+        async def beside() -> None:
+            look = next(looks)
+            if look == 5:
+                await cancel_run(shop.store, "a", Person(name="ann"))
+            if look == 1000 or shop.clock.wall() > started_s + 600:
+                worker.request_stop()
+
+        r = shop.runner(step)
+        await r.submit(run_id="a", initial_state="nap")
+        worker = shop.worker(r, until=lambda: False, beside=beside)
+        started_s = shop.clock.wall()
+        await worker.run()
+        assert shop.clock.wall() > started_s + 600
 
     play(main)

@@ -235,3 +235,43 @@ def test_a_run_alone_commits_without_a_turn_of_the_loop(tmp_path: Path) -> None:
         await store.aclose()
 
     asyncio.run(main())
+
+
+def test_a_writer_that_lost_its_run_is_counted_no_longer(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = opened(tmp_path / "r")
+        paused = Settlement(step_index=0, status="paused", reason="interrupt")
+        lost = (await store.create_run(new_run(value=0), OWNER, LEASE_S)).writer
+        winner = (await store.claim("run", RIVAL, LEASE_S, admit)).writer
+        with pytest.raises(LeaseLost):
+            await lost.settle(paused)
+        await winner.settle(paused)
+        assert store._database is not None and store._database.writers == 0
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_group_that_waited_in_a_loop_that_was_closed_holds_up_no_later_loop(tmp_path: Path) -> None:
+    store = opened(tmp_path / "r")
+
+    async def first() -> None:
+        writers = await writers_of(store, 2)
+        with child(HOLD, tmp_path / "r") as holder:
+            assert said(holder) == "locked"
+            going = [asyncio.ensure_future(writer.commit(0, encode(1))) for writer in writers]
+            for _ in range(30):
+                await asyncio.sleep(0.002)
+            for each in going:
+                each.cancel()
+            await asyncio.gather(*going, return_exceptions=True)
+            tell(holder, "go")
+
+    async def second() -> None:
+        async with asyncio.timeout(10):
+            await store.create_run(new_run("later", value=0), OWNER, LEASE_S)
+        assert await stored(store) == {"run-0": 0, "run-1": 0, "later": 0}
+        await store.aclose()
+
+    asyncio.run(first())
+    asyncio.run(second())

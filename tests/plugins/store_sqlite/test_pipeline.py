@@ -123,3 +123,30 @@ def test_states_that_are_written_together_are_read_back_one_by_one(tmp_path: Pat
         await store.aclose()
 
     asyncio.run(main())
+
+
+def test_a_step_whose_commit_was_cancelled_is_not_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that only the number of steps has them written, however slow the machine is.
+    monkeypatch.setattr("loom_store_sqlite.pipeline.SECONDS_S", 3600.0)
+    monkeypatch.setattr("loom_store_sqlite.writer.SECONDS_S", 3600.0)
+
+    async def main() -> None:
+        store = opened(tmp_path / "r")
+        # A second run, so that the write waits for its group, and can be cancelled there.
+        await store.create_run(new_run("other", value=0), OWNER, LEASE_S)
+        writer = await pipelined(store, STEPS - 1)
+        commit = asyncio.ensure_future(writer.commit(STEPS - 1, encode("cancelled"), 0, None, False, True))
+        await asyncio.sleep(0)
+        commit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await commit
+        await writer.commit(STEPS - 1, encode("again"), 0, None, False, True)
+        await writer.settle(Settlement(step_index=STEPS, status="paused", reason="interrupt"))
+        assert await step_of(tmp_path / "r") == STEPS
+        assert await store.get_state("run", STEPS) == '"again"'
+        assert not await store.verify("run")
+        await store.aclose()
+
+    asyncio.run(main())
