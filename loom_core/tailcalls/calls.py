@@ -114,7 +114,9 @@ class _Finder:
                     self._work(item, "the block that it opens is left after it")
                 self.block(statement.body, blocked=blocked if blocked == FINALLY else BLOCKS[type(statement)])
             case _:
-                self._work(statement, statement_reason(statement))
+                dropped = isinstance(statement, ast.Expr)
+                instead = f"if nothing is left to do after it, write `{self.callees.hint_call()}`" if dropped else None
+                self._work(statement, statement_reason(statement), instead)
 
     def _tail(self, value: ast.expr, blocked: str | None) -> None:
         match value:
@@ -134,7 +136,8 @@ class _Finder:
             case ast.Await(value=ast.Call() as call):
                 self._awaited(value, call, blocked)
             case ast.Call() if self.callees.form_of(value) is not None:
-                self._work(value, "without `await` it returns a coroutine that nobody has awaited")
+                reason = "without `await` it returns a coroutine that nobody has awaited"
+                self._work(value, reason, f"write `{self.callees.hint_call()}`")
             case _:
                 self._work(value, "its result is used after it")
 
@@ -178,8 +181,8 @@ class _Finder:
                 f"`{self.callees.hint_call()}` below it{_BY_OPTION}",
             )
 
-    def _work(self, root: ast.AST, reason: str) -> None:
-        """Every own call below ``root`` has work after it."""
+    def _work(self, root: ast.AST, reason: str, instead: str | None = None) -> None:
+        """Every own call below ``root`` has work after it; ``instead`` is for the one at the top."""
         if not self.definition.may_mention(root, self.callees.function):
             return
         for call, inside in _own_scope_calls(root):
@@ -191,7 +194,8 @@ class _Finder:
             elif inside == "comprehension":
                 self._fault(call, "it is inside a comprehension, which goes on after it", self._accumulate())
             else:
-                self._fault(call, reason, self._accumulate())
+                at_top = call is root or (isinstance(root, ast.Await | ast.Expr) and call is _awaited_by(root))
+                self._fault(call, reason, instead if instead is not None and at_top else self._accumulate())
 
     def _accumulate(self) -> str:
         return (
@@ -201,6 +205,12 @@ class _Finder:
 
     def _fault(self, node: ast.AST, reason: str, instead: str) -> None:
         self.calls.faults.append(Fault(node=node, reason=f"this call is not a tail call: {reason}", instead=instead))
+
+
+def _awaited_by(node: ast.Await | ast.Expr) -> ast.expr:
+    """Return what a statement or an ``await`` awaits, without the ``await``."""
+    value = node.value
+    return value.value if isinstance(value, ast.Await) else value
 
 
 FINALLY = "`finally`"

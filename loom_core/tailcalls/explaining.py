@@ -7,7 +7,7 @@ import inspect
 import stat
 import sys
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from difflib import get_close_matches
 from pathlib import Path
 from types import CellType, FunctionType
@@ -16,10 +16,11 @@ import attrs
 
 from loom_core.errors import BadInput
 from loom_core.tailcalls.analysis import analyse
+from loom_core.tailcalls.calls import Kept
 from loom_core.tailcalls.examining import Options, examine_definition
 from loom_core.tailcalls.references import Module, Transform
 from loom_core.tailcalls.report import TailCallReport, TailCallSite
-from loom_core.tailcalls.sites import in_order, site_of
+from loom_core.tailcalls.sites import in_order, kept_site, site_of
 from loom_core.tailcalls.source import Definition, definitions_in, quiet
 from loom_core.tailcalls.streams_analysis import analyse_stream
 from loom_core.tailcalls.walking import spelled
@@ -59,7 +60,10 @@ def explain_file(path: Path, function: str | None = None) -> FileExplanation:
     tree, definitions = _compiled(text, path)
     chosen = definitions if function is None else _named(function, definitions, path)
     module = Module(tree)
-    explained = (_explained(module, one, always=function is not None) for one in chosen)
+    decorated = {
+        one.node.name for one in definitions if not one.scopes and module.transform_of(one.node, one.scopes) is not None
+    }
+    explained = (_explained(module, one, decorated, always=function is not None) for one in chosen)
     return FileExplanation(path=str(path), functions=tuple(one for one in explained if one is not None))
 
 
@@ -125,7 +129,9 @@ def _name(definition: Definition) -> str:
     return ".".join(one.name for one in (*definition.scopes, definition.node))
 
 
-def _explained(module: Module, definition: Definition, *, always: bool) -> ExplainedFunction | None:
+def _explained(
+    module: Module, definition: Definition, decorated: Set[str], *, always: bool
+) -> ExplainedFunction | None:
     """Explain a function if there is something to say of it, or ``always``."""
     node, scopes = definition.node, definition.scopes
     position, reference = module.transform_of(node, scopes) or (0, None)
@@ -135,6 +141,8 @@ def _explained(module: Module, definition: Definition, *, always: bool) -> Expla
         return None
     options = options_of(reference)
     report = _report(definition, options, is_stream=is_stream if transform is None else transform == "tailstream")
+    if transform == "tailrec":
+        report = attrs.evolve(report, sites=in_order([*report.sites, *_others(definition, decorated, report.sites)]))
     if transform is not None:
         notes = [*report.notes, *_notes(node.decorator_list, position, options)]
     else:
@@ -165,6 +173,22 @@ def _stand_in(definition: Definition) -> FunctionType:
     } or None
     fn.__module__ = definition.path
     return fn
+
+
+def _others(definition: Definition, decorated: Set[str], told: Sequence[TailCallSite]) -> Iterator[TailCallSite]:
+    """Yield the tail calls of other decorated functions of the file, unless something was said of them."""
+    if not isinstance(definition.node, ast.AsyncFunctionDef) or definition.code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return
+    own = {*definition.code.co_varnames, *definition.code.co_cellvars, *definition.code.co_freevars, _name(definition)}
+    lines = {(site.line, site.column) for site in told}
+    for call in analyse(definition, definition.code).calls.others:
+        if isinstance(call.func, ast.Name) and call.func.id in decorated - own:
+            reason = f"`{call.func.id}` is another @tailrec function: an ordinary await, which needs stack"
+            site = kept_site(
+                definition, Kept(node=call, reason=reason, instead="put both in one group: `@tailrec(group=...)`")
+            )
+            if (site.line, site.column) not in lines:
+                yield site
 
 
 def _is_recursion(definition: Definition, *, is_stream: bool) -> bool:

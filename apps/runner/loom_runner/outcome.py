@@ -62,7 +62,7 @@ def next_command(invocation: Invocation, record: RunRecord, inbox: Sequence[Sign
         if (record.reason or "").startswith(APPROVAL_REASON):
             return shell(("loom-runner", "approve", (record.reason or "").removeprefix(APPROVAL_REASON), *place))
         if record.reason == f"signal:{record.wake_signal}" and not any(s.name == record.wake_signal for s in inbox):
-            return shell(("loom-runner", "signal", record.wake_signal or "", *place))
+            return shell(("loom-runner", "signal", record.wake_signal or "", *place, "--payload", "JSON"))
     return shell(resume)
 
 
@@ -105,8 +105,9 @@ def report(
     words = f", {now.words}" if now.words else ""
     output.note(f"run `{record.run_id}` is {now.status} at step {number(record.step_index)}{words}")
     if command is not None:
-        asks = (record.reason or "").startswith(APPROVAL_REASON)
-        due = record.status == "waiting" and now.due is False and record.wake_at is not None and not asks
+        # A question is answered, and a signal sent, before the time is over.
+        resumes = command.startswith("loom-runner resume")
+        due = resumes and record.status == "waiting" and now.due is False and record.wake_at is not None
         output.note(f"next{' (when it is due)' if due else ''}: {command}")
     return status
 

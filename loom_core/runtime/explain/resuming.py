@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from loom_core.contracts.budgets import WORDS
+from loom_core.contracts.people import ApprovalRecord
 from loom_core.contracts.stores import CallRecord, RunRecord
 from loom_core.runtime.due import RETRY
 from loom_core.runtime.explain.budgets import OPTIONS, used_up
@@ -114,7 +115,11 @@ def _waiting(material: Material, make: _Commands, doubts: Sequence[InDoubt], sta
         again = f"step {number(record.step_index)} is then executed again from its start; nothing has been called yet."
         return Resuming(
             what=(f"Nothing until somebody answers question {name}:", *told, again),
-            commands=(make.answer("yes", "approve", name), make.answer("no", "deny", name), make.resume("then go on")),
+            commands=(
+                make.answer("yes", "approve", name, asked),
+                make.answer("no", "deny", name, asked),
+                make.resume("then go on"),
+            ),
         )
     if kind == "signal" and record.agent.name == CHAT_AGENT:
         return Resuming(what=("Nothing until you answer.",), commands=(make.chat(),))
@@ -211,8 +216,10 @@ class _Commands:
     def chat(self) -> Command:
         return Command(does="answer", words=("loom-run", "chat", "YOUR MESSAGE", *self._place))
 
-    def answer(self, does: str, verb: str, question_id: str) -> Command:
-        return Command(does=does, words=("loom-runner", verb, question_id, *self._place))
+    def answer(self, does: str, verb: str, question_id: str, asked: ApprovalRecord | None) -> Command:
+        # Who may answer is known by name: the account that pastes the command may be called otherwise.
+        who = ("--as", "NAME") if asked is not None and asked.approvers else ()
+        return Command(does=does, words=("loom-runner", verb, question_id, *self._place, *who))
 
     def signal(self, name: str) -> Command:
         return Command(does="send it", words=("loom-runner", "signal", name, *self._place, "--payload", "JSON"))

@@ -403,3 +403,18 @@ def test_a_decorator_that_is_too_deep_to_be_spelled_is_no_crash(tmp_path: Path) 
     path = tmp_path / "deep.py"
     path.write_text(f"@a{'.b' * 1000}\nasync def f(n):\n    return await f(n - 1) if n else 0\n")
     assert explain_file(path).accepted
+
+
+def test_a_tail_call_of_another_decorated_function_needs_a_group_and_the_explanation_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mutual.py"
+    path.write_text(
+        "from loom_core import tailrec\n"
+        "@tailrec\nasync def even(n):\n    if n > 9:\n        return await even(n - 2)\n"
+        "    return True if n == 0 else await odd(n - 1)\n"
+        "@tailrec\nasync def odd(n):\n    if n > 9:\n        return await odd(n - 2)\n"
+        "    return False if n == 0 else await even(n - 1)\n"
+    )
+    for one in explain_file(path).functions:
+        assert [site.action for site in one.report.sites] == ["loop", "kept"]
+        assert "is another @tailrec function" in one.report.sites[1].reason
+        assert one.report.sites[1].instead == "put both in one group: `@tailrec(group=...)`"

@@ -344,3 +344,8 @@ def test_an_explanation_as_json_has_a_schema() -> None:
 def test_an_explanation_as_json_never_fails_for_a_rejected_function() -> None:
     found = json.loads(explain_tailcalls(len, as_json=True))
     assert (found["accepted"], found["path"]) == (False, None)
+
+
+@pytest.mark.parametrize("body", ["return f(n - 1)", "await f(n - 1)"])
+def test_a_call_that_only_lacks_its_return_or_await_is_told_to_have_them(body: str) -> None:
+    assert "write `return await f(...)`" in (rejected(f"async def f(n):\n    {body}\n").hint or "")

@@ -52,5 +52,7 @@ def pending(invocation: Invocation, run_id: str | None, limit: int, offset: int)
         who = ", ".join(asked.approvers) or "anybody"
         output.line(f"    {until}may be answered by: {who}")
         place = ("--run-id", asked.run_id, "--db", database(invocation))
-        output.note(f"    {shell(('loom-runner', 'approve', asked.approval_id, *place))}")
+        given = ("--as", "NAME") if asked.approvers else ()
+        for verb in ("approve", "deny"):
+            output.note(f"    {shell(('loom-runner', verb, asked.approval_id, *place, *given))}")
     say_more(invocation, page)
