@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import attrs
 
 from loom_core.contracts.budgets import Budget, merged
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
     ENDED,
@@ -346,7 +347,9 @@ class AgentRunner:
                 if result.status not in ENDED and await fulfil_pending(store, claimed.writer):
                     return await self._stored_result(store, await store.get_run(result.run_id))
                 wait_s = min(wait_s, limits.seconds_left())
-                if result.status != "waiting" or self._stop.requested or not limits.allows(result.step_index):
+                # An answer that came while the run was being parked has queued it already.
+                goes_on = result.status == "waiting" or result.reason == ANSWERED
+                if not goes_on or self._stop.requested or not limits.allows(result.step_index):
                     return result
                 found = await self._claim_when_due(store, result.run_id, wait_s)
                 if isinstance(found, RunRecord):

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import AttemptRecord, ClaimedRun, EncodedState, RunRecord, Settlement
 from loom_core.contracts.timers import Moment
 from loom_core.runtime.admission import NothingToDo
@@ -26,7 +27,7 @@ disk either way.
 """
 
 _LOOK_S = 5.0
-_LOOK_FOR_SIGNAL_S = 0.25
+_LOOK_FOR_SOMEBODY_S = 0.25
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +135,8 @@ async def claim_when_due(
         if left_s is None or left_s > wait_s or stop.requested:
             return record
         # Looked at again in between, because a machine that was suspended does not count that as sleep, because a
-        # calendar's time moves with the wall clock, and because a signal may come; less often while it is far away.
-        look_s = max(_LOOK_S, left_s / 50) if record.wake_signal is None else max(_LOOK_FOR_SIGNAL_S, left_s / 500)
+        # calendar's time moves with the wall clock, and because a signal or an answer may come; less often while the
+        # time is far away.
+        somebody = record.wake_signal is not None or (record.reason or "").startswith(APPROVAL_REASON)
+        look_s = max(_LOOK_FOR_SOMEBODY_S, left_s / 500) if somebody else max(_LOOK_S, left_s / 50)
         await stop.wait(min(max(left_s, 0.001), look_s), world.sleep)
