@@ -45,6 +45,7 @@ from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
+from loom_core.runtime.shielding import to_its_end
 from loom_core.runtime.stopping import StopRequest
 from loom_core.runtime.waking import WAIT_S, Found, claim_when_due, give_back_if_asleep
 from loom_core.runtime.wishes import InboxWatch
@@ -147,7 +148,7 @@ class AgentRunner:
         state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
         claimed = await self._create(self._store("create"), run_id, self._state_codec.encode(state), budget)
         # Killed before this, the run is left to be taken over from a dead owner, which comes to the same.
-        await claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted"))
+        await to_its_end(claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted")))
 
     async def resume(
         self,

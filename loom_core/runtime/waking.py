@@ -14,6 +14,7 @@ from loom_core.runtime.admission import NothingToDo
 from loom_core.runtime.due import RETRY, TIMER, seconds_left
 from loom_core.runtime.outcomes import Sleep, Wait
 from loom_core.runtime.services import World
+from loom_core.runtime.shielding import to_its_end
 from loom_core.runtime.stopping import StopRequest
 
 WAIT_S = 60.0
@@ -101,15 +102,14 @@ async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now
     if not (waits_in_vain or record.wake_at is not None):
         return None
     reason = f"signal:{record.wake_signal}" if waits_in_vain else RETRY if record.attempt_index else TIMER
-    await claimed.writer.settle(
-        Settlement(
-            step_index=record.step_index,
-            status="waiting",
-            reason=reason,
-            wake_at=record.wake_at,
-            wake_boot=record.wake_boot,
-        )
+    settlement = Settlement(
+        step_index=record.step_index,
+        status="waiting",
+        reason=reason,
+        wake_at=record.wake_at,
+        wake_boot=record.wake_boot,
     )
+    await to_its_end(claimed.writer.settle(settlement))
     return attrs.evolve(record, status="waiting", reason=reason, owner=None, lease=None)
 
 
