@@ -15,6 +15,7 @@ from loom_core.contracts.stores import ENDED, ClaimedRun, RunRecord, RunWriter, 
 from loom_core.errors import BadInput, LoomError, RunBusy
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.owners import this_owner
+from loom_core.runtime.shielding import to_its_end
 from loom_core.runtime.wishes import DEFAULT_GRACE_S, cancel_payload, pause_payload
 
 # Long enough for the writes of a wish.
@@ -107,7 +108,7 @@ async def _fulfil(store: Store, run_id: str, by: Person, wanted: Literal["paused
     except NothingToDo as stop:
         # It ended, or somebody else was faster; what its row says is what there is to say.
         return Outcome(record=stop.record)
-    await claimed.writer.settle(_settlement(claimed, admission.admitted, wanted, by))
+    await to_its_end(claimed.writer.settle(_settlement(claimed, admission.admitted, wanted, by)))
     return Outcome(record=await store.get_run(run_id))
 
 

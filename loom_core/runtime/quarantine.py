@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loom_core.contracts.stores import ErrorRecord, Owner, RunRecord, Settlement, Store
 from loom_core.runtime.admission import Admission
+from loom_core.runtime.shielding import to_its_end
 
 MAX_DEATHS = 5
 CATEGORY = "quarantined"
@@ -37,4 +38,4 @@ async def quarantine(store: Store, record: RunRecord, owner: Owner, lease_s: flo
         "perhaps this step kills the process that executes it"
     )
     error = ErrorRecord(type="Quarantined", message=message, category=CATEGORY)
-    await claimed.writer.settle(Settlement(step_index=record.step_index, status="failed", error=error))
+    await to_its_end(claimed.writer.settle(Settlement(step_index=record.step_index, status="failed", error=error)))

@@ -8,6 +8,7 @@ from loom_core.contracts.stores import CallEnd, CallRecord, ErrorRecord, RunReco
 from loom_core.errors import BadInput
 from loom_core.runtime.admission import Admission, NothingToDo
 from loom_core.runtime.owners import this_owner
+from loom_core.runtime.shielding import to_its_end
 
 # Long enough for the three writes of a decision.
 LEASE_S = 30.0
@@ -58,16 +59,15 @@ async def resolve_call(
     finally:
         if status == "running":
             status, reason = "queued", None
-        await claimed.writer.settle(
-            Settlement(
-                step_index=claimed.record.step_index,
-                status=status,
-                reason=reason,
-                wake_at=found.wake_at,
-                wake_boot=found.wake_boot,
-                error=found.error if status == "failed" else None,
-            )
+        settlement = Settlement(
+            step_index=claimed.record.step_index,
+            status=status,
+            reason=reason,
+            wake_at=found.wake_at,
+            wake_boot=found.wake_boot,
+            error=found.error if status == "failed" else None,
         )
+        await to_its_end(claimed.writer.settle(settlement))
     return attrs.evolve(call, status=end.status, result=result, error=end.error, decided_by=by)
 
 

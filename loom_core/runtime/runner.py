@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import attrs
 
 from loom_core.contracts.budgets import Budget, merged
+from loom_core.contracts.people import ANSWERED
 from loom_core.contracts.retention import CheckpointPolicy, PayloadPolicy
 from loom_core.contracts.retries import RetryPolicy
 from loom_core.contracts.stores import (
@@ -45,6 +46,7 @@ from loom_core.runtime.reader import RunReader
 from loom_core.runtime.results import RunResult, RunStats, RunStep, RunVerification
 from loom_core.runtime.run_ids import check_run_id
 from loom_core.runtime.services import Observer, Services, World, no_observer
+from loom_core.runtime.shielding import to_its_end
 from loom_core.runtime.stopping import StopRequest
 from loom_core.runtime.upgrading import upgraded
 from loom_core.runtime.waking import WAIT_S, Found, claim_when_due, give_back_if_asleep
@@ -154,7 +156,7 @@ class AgentRunner:
         state = self.agent.first_state() if initial_state is OWN_STATE else initial_state
         claimed = await self._create(self._store("create"), run_id, self._state_codec.encode(state), budget)
         # Killed before this, the run is left to be taken over from a dead owner, which comes to the same.
-        await claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted"))
+        await to_its_end(claimed.writer.settle(Settlement(step_index=0, status="queued", reason="submitted")))
 
     async def resume(
         self,
@@ -356,7 +358,9 @@ class AgentRunner:
                 if result.status not in ENDED and await fulfil_pending(store, claimed.writer):
                     return await self._stored_result(store, await store.get_run(result.run_id))
                 wait_s = min(wait_s, limits.seconds_left())
-                if result.status != "waiting" or self._stop.requested or not limits.allows(result.step_index):
+                # An answer that came while the run was being parked has queued it already.
+                goes_on = result.status == "waiting" or result.reason == ANSWERED
+                if not goes_on or self._stop.requested or not limits.allows(result.step_index):
                     return result
                 found = await self._claim_when_due(store, result.run_id, wait_s)
                 if isinstance(found, RunRecord):

@@ -7,12 +7,14 @@ from typing import Any
 
 import attrs
 
+from loom_core.contracts.people import APPROVAL_REASON
 from loom_core.contracts.stores import AttemptRecord, ClaimedRun, EncodedState, RunRecord, Settlement
 from loom_core.contracts.timers import Moment
 from loom_core.runtime.admission import NothingToDo
 from loom_core.runtime.due import RETRY, TIMER, seconds_left
 from loom_core.runtime.outcomes import Sleep, Wait
 from loom_core.runtime.services import World
+from loom_core.runtime.shielding import to_its_end
 from loom_core.runtime.stopping import StopRequest
 
 WAIT_S = 60.0
@@ -26,7 +28,7 @@ disk either way.
 """
 
 _LOOK_S = 5.0
-_LOOK_FOR_SIGNAL_S = 0.25
+_LOOK_FOR_SOMEBODY_S = 0.25
 
 
 @attrs.frozen(kw_only=True)
@@ -100,15 +102,14 @@ async def give_back_if_asleep(claimed: ClaimedRun, found_status: str | None, now
     if not (waits_in_vain or record.wake_at is not None):
         return None
     reason = f"signal:{record.wake_signal}" if waits_in_vain else RETRY if record.attempt_index else TIMER
-    await claimed.writer.settle(
-        Settlement(
-            step_index=record.step_index,
-            status="waiting",
-            reason=reason,
-            wake_at=record.wake_at,
-            wake_boot=record.wake_boot,
-        )
+    settlement = Settlement(
+        step_index=record.step_index,
+        status="waiting",
+        reason=reason,
+        wake_at=record.wake_at,
+        wake_boot=record.wake_boot,
     )
+    await to_its_end(claimed.writer.settle(settlement))
     return attrs.evolve(record, status="waiting", reason=reason, owner=None, lease=None)
 
 
@@ -134,6 +135,8 @@ async def claim_when_due(
         if left_s is None or left_s > wait_s or stop.requested:
             return record
         # Looked at again in between, because a machine that was suspended does not count that as sleep, because a
-        # calendar's time moves with the wall clock, and because a signal may come; less often while it is far away.
-        look_s = max(_LOOK_S, left_s / 50) if record.wake_signal is None else max(_LOOK_FOR_SIGNAL_S, left_s / 500)
+        # calendar's time moves with the wall clock, and because a signal or an answer may come; less often while the
+        # time is far away.
+        somebody = record.wake_signal is not None or (record.reason or "").startswith(APPROVAL_REASON)
+        look_s = max(_LOOK_FOR_SOMEBODY_S, left_s / 500) if somebody else max(_LOOK_S, left_s / 50)
         await stop.wait(min(max(left_s, 0.001), look_s), world.sleep)

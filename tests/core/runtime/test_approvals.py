@@ -25,6 +25,8 @@ from loom_core import (
 from loom_core.contracts.people import ApprovalAnswer
 from loom_core.errors import BadInput
 from loom_core.runtime.answering import answer_question
+from loom_core.runtime.controlling import pause_run
+from loom_core.testing import MemoryStore, VirtualClock
 from tests.core.runtime.support import AT_ONCE, play
 
 ANN = Person(name="ann", user="root")
@@ -445,3 +447,43 @@ def test_a_step_cannot_wait_for_a_signal_of_the_runtimes_own() -> None:
 
     with pytest.raises(ValueError, match="a signal cannot be named `loom:pause`"):
         Wait(0, signal="loom:pause")
+
+
+def test_an_answer_that_comes_while_the_run_is_being_parked_is_gone_on_with_at_once(world: World) -> None:
+    executed: list[bool] = []
+
+    async def step(state: int, ctx: Any) -> Any:
+        executed.append(True)
+        if len(executed) == 2:
+            await decide(runner, "approved")
+        return Complete(bool(await ctx.ask("Ready?")))
+
+    async def main() -> None:
+        nonlocal runner
+        async with agent(world, step) as runner:
+            assert (await runner.start(run_id="r")).status == "waiting"
+            await pause_run(runner._store("write"), "r", ANN)
+            result = await runner.resume(run_id="r")
+            assert (result.status, result.result, len(executed)) == ("completed", True, 3)
+
+    runner: AgentRunner
+    play(main)
+
+
+def test_who_waits_in_process_for_an_answer_looks_for_it_often() -> None:
+    async def step(state: int, ctx: Any) -> Any:
+        return Complete(bool(await ctx.ask("Ready?", expires=30)))
+
+    async def main() -> None:
+        clock = VirtualClock()
+        store = MemoryStore(wall=clock.wall, boot=clock.boot)
+        going = asyncio.ensure_future(
+            AgentRunner(step=step, store=store, world=clock.world()).start(run_id="r", initial_state=0)
+        )
+        await clock.world().sleep(0.1)
+        answered_s = clock.wall()
+        await answer_question(store, "r", None, ApprovalAnswer(decision="approved", by=ANN))
+        assert (await going).result is True
+        assert clock.wall() - answered_s < 1
+
+    play(main)

@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 import pytest
 
-from loom_core import AgentRunner, Complete, Continue, Person, RunCancelled, Sleep, Wait, tool
+from loom_core import AgentRunner, Complete, Continue, Person, RunCancelled, Sleep, Wait, open_store, tool
 from loom_core.contracts.people import CANCEL, PAUSE
 from loom_core.contracts.stores import Owner, Store
 from loom_core.errors import BadInput
 from loom_core.runtime.controlling import cancel_run, pause_run, signal_run
+from loom_core.runtime.owners import this_owner
 from loom_core.runtime.wishes import cancel_payload, pause_payload, read_cancel
 from loom_core.testing.store_values import new_run
 from tests.core.runtime.support import play, runner
@@ -490,5 +491,40 @@ def test_a_wish_to_pause_that_nobody_lived_to_hear_holds_for_a_worker_and_not_fo
                 await store.aclose()
             assert (await one.resume(run_id="w", unasked=True)).status == "paused"
             assert (await one.resume(run_id="p")).status == "completed"
+
+    play(main)
+
+
+@pytest.mark.parametrize("what", ["resume", "pause", "submit"])
+def test_who_is_cancelled_behind_its_claim_holds_no_run(tmp_path: Path, what: str) -> None:
+    """The writes are those of a group, so that a claim and what gives the run back are turns of the loop apart."""
+
+    async def step(state: int, ctx: Any) -> Any:
+        return Sleep(1, seconds=3600)
+
+    async def main() -> None:
+        store = open_store(str(tmp_path / "runs.sqlite"), "create")
+        one = AgentRunner(step=step, store=store)
+        for run_id in ("beside", "beside too"):
+            await store.create_run(new_run(run_id), this_owner(), 1e9)
+        for turns in range(12):
+            run_id = f"run-{turns}"
+            if what != "submit":
+                await one.start(run_id=run_id, initial_state=0, wait_s=0)
+            if what == "resume":
+                await pause_run(store, run_id, ANN)
+            works = {
+                "resume": lambda: one.resume(run_id=run_id, wait_s=0),  # noqa: B023 - called in this turn
+                "pause": lambda: pause_run(store, run_id, ANN),  # noqa: B023
+                "submit": lambda: one.submit(run_id=run_id, initial_state=0),  # noqa: B023
+            }
+            going = asyncio.ensure_future(works[what]())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            going.cancel()
+            await asyncio.gather(going, return_exceptions=True)
+        held = [run.run_id for run in await store.list_runs(status="running")]
+        assert sorted(held) == ["beside", "beside too"]
+        await store.aclose()
 
     play(main)
