@@ -201,7 +201,7 @@ def test_two_workers_on_one_file_share_its_runs_and_never_execute_a_step_twice(s
     shell.write("books.py", BOOKS)
     runs = [f"run {n:02}" for n in range(16)]
     # Both are there before there is work: one alone might have done it all before the other had started.
-    workers = [work(shell, "books.py", "--concurrency", "3") for _ in range(2)]
+    workers = [work(shell, "books.py", "--concurrency", "3", "--durability", m) for m in ("strict", "pipelined")]
     try:
         submit(shell, "books.py", *runs)
         assert set(ended(shell).values()) == {"completed"}

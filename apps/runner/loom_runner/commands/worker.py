@@ -52,9 +52,9 @@ SCHEMA = "loom.runner.worker/1"
 )
 @click.option(
     "--durability",
-    type=click.Choice(["standard", "strict"]),
+    type=click.Choice(["standard", "strict", "pipelined"]),
     metavar="MODE",
-    help="standard (the default), or strict: sync each step.",
+    help="standard (the default), strict, or pipelined, as with run.",
 )
 @common_options
 @pass_invocation
