@@ -42,7 +42,8 @@ def judge(db: Path, place: Path, runs: list[str]) -> int:
     found, findings = look(db, runs)
     assert findings == []
     paid = working.effects(place)
-    assert max(paid.values()) == 1, "a once call happened twice"
+    # None at all is right, too: killed between an intent and its effect, the call is in doubt.
+    assert max(paid.values(), default=0) <= 1, "a once call happened twice"
     executed = collections.Counter((run, step, attempt) for run, step, attempt, _ in working.lines(place, "steps"))
     doubts = 0
     for run_id, (record, claims, attempts) in found.items():
